@@ -1,0 +1,281 @@
+"""The machine room of a registry: its records, its lock, how objects get in and out."""
+
+from __future__ import annotations
+
+import threading
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+from hotplug._records import RegistryChange
+from hotplug.errors import (
+    ContextRequiredError,
+    DuplicateKeyError,
+    FrozenRegistryError,
+    NotRegisteredError,
+)
+from hotplug.registry._changes import Announcer
+from hotplug.registry._entries import Factory, Lazy, Record, facts_of, no_facts, view
+from hotplug.registry._gate import Gate, describe
+from hotplug.registry._leases import Leases
+from hotplug.registry._making import OUTER, SUBJECT, Frame, begin_making, being_made, refuse_circle
+from hotplug.registry._metrics import Counters
+from hotplug.registry._undo import Withdrawal, registration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from hotplug._records import ChangeAction, PluginRecord
+    from hotplug.context import UserExecutionContext
+    from hotplug.registry._undo import Undo
+
+__all__ = ["ABSENT", "Table"]
+
+T = TypeVar("T")
+
+ABSENT: Final[Any] = object()
+
+
+class Table(Generic[T]):
+    """
+    Keys and their records.
+
+    One reference is read to get an object, one is written to change it; `_writing` is held for
+    checks and dict operations only, and everybody's code runs before or after.
+    """
+
+    explain: Callable[[str], str] | None = None
+    """Says why nothing stands under a key, where somebody knows better; the host does."""
+
+    def __init__(self, name: str, contract: type[T] | str | None, *, metrics: bool) -> None:
+        self._name: Final = name
+        self._table: dict[str, Record[T]] = {}
+        self._writing: Final = threading.RLock()
+        self._frozen = False
+        self._counting: Final = metrics
+        self._counters: Final = Counters()
+        self._found: Final = self._counters.found
+        self._made: Final = self._counters.made
+        self._gate: Final[Gate[T]] = Gate(name, contract)
+        self._announcer: Final = Announcer()
+        self._leases: Final = Leases(self._writing)
+        self._failing: dict[str, str] = {}
+
+    # -- out ----------------------------------------------------------------------------------------
+
+    def _find(self, key: str, context: UserExecutionContext | None, default: Any) -> Any:
+        """What the short way of reading did not find: an absent key, a factory, something to load."""
+        record = self._table.get(key)
+        if record is None:
+            return self._miss(key, default)
+        return self._obtain(key, record, context)
+
+    def _miss(self, key: str, default: Any) -> Any:
+        if default is ABSENT:
+            raise self._missed(key)
+        self._count(self._counters.missed)
+        return default
+
+    def _missed(self, key: str, why: str = "") -> NotRegisteredError:
+        """The error for a lookup that found nothing it could use; counted."""
+        self._count(self._counters.missed)
+        return self._unfit(key, why)
+
+    def _obtain(self, key: str, record: Record[T], context: UserExecutionContext | None) -> T:
+        """The object of *record*, made now if it must be."""
+        maker = record.maker
+        if isinstance(maker, Factory):
+            return maker.make(context)
+        self._count_find(record.hits if self._counting else None)
+        if maker is not None and not hasattr(record, "item"):
+            maker.subject.get(lambda: self._load(key, record, maker))
+        return record.item
+
+    def _load(self, key: str, record: Record[T], maker: Lazy[T]) -> None:
+        if hasattr(record, "item"):
+            # Whoever loaded it was interrupted just afterwards.
+            return
+        try:
+            item = maker.load()
+            self._gate.check(key, item)
+        except BaseException as error:
+            self._note_failure(key, maker.subject, error)
+            raise
+        record.item = item
+        maker.forget()
+        self._failing.pop(key, None)
+        self._count(self._counters.loaded)
+
+    def _factory(
+        self, key: str, factory: Callable[[UserExecutionContext], T], record: Record[T]
+    ) -> Factory[T]:
+        """
+        *factory* as it stands in a record: guarded against circles, its products checked, its calls counted.
+
+        A closure, because it then finds all it needs at hand, and this is a hot path.
+        """
+        subject, name, gate, failing, made = object(), self._name, self._gate, self._failing, self._made
+        hits = record.hits if self._counting else None
+        accepted: type[Any] | None = None
+
+        def make(context: UserExecutionContext | None) -> T:
+            nonlocal accepted
+            if context is None:
+                self._count_find(hits)
+                raise ContextRequiredError(name, key)
+            around = being_made()
+            while around is not None and around[SUBJECT] is None:
+                around = around[OUTER]
+            frame: Frame = [subject, around, name, key]
+            try:
+                if around is not None:
+                    refuse_circle(subject, name, key)
+                begin_making(frame)
+                product = factory(context)
+                if type(product) is not accepted or gate.validators:
+                    gate.check(key, product)
+                    accepted = type(product) if gate.vouches_for(type(product)) else None
+            except BaseException as error:
+                self._count_find(hits)
+                self._note_failure(key, subject, error)
+                raise
+            finally:
+                frame[SUBJECT] = None
+            if hits is not None:
+                next(hits)
+                next(made)
+            if failing:
+                failing.pop(key, None)
+            return product
+
+        return Factory(make, subject)
+
+    # -- in -----------------------------------------------------------------------------------------
+
+    def _record(
+        self,
+        tags: Iterable[str],
+        metadata: Mapping[str, object] | None,
+        owner: PluginRecord | None,
+    ) -> Record[T]:
+        record: Record[T] = Record()
+        record.maker = None
+        plain = tags == () and metadata is None and owner is None
+        record.facts = no_facts if plain else facts_of(tags, metadata, owner)
+        if self._counting:
+            record.hits = count()
+        return record
+
+    def _publish(self, key: str, record: Record[T], old: Record[Any] | None = None) -> Undo:
+        """Stand *record* under its key, or where *old* stands; the undo takes back this one and no other."""
+        action: ChangeAction = "registered"
+        with self._writing:
+            if self._frozen:
+                raise FrozenRegistryError(self._name, f"register {key!r}")
+            if old is not None and self._table.get(key) is old:
+                self._table[key] = record
+                self._failing.pop(key, None)
+                action = "replaced"
+            holder = self._table.setdefault(key, record)
+            if holder is record and self._announcer.subscriptions:
+                self._queue(action, key, record)
+        if holder is not record:
+            raise DuplicateKeyError(self._name, key, _owner(holder), _owner(record))
+        if self._counting:
+            next(self._counters.registered)
+        if self._announcer.pending:
+            self._announcer.deliver()
+        undo = Withdrawal()
+        undo.withdraw = self._withdraw
+        undo.leases = self._leases
+        undo.key = key
+        undo.record = record
+        return undo
+
+    def supersede(
+        self,
+        old: Undo,
+        key: str,
+        /,
+        *,
+        load: Callable[[], T] | None = None,
+        factory: Callable[[UserExecutionContext], T] | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, object] | None = None,
+        owner: PluginRecord | None = None,
+    ) -> Undo:
+        """
+        Put a lazy entry or a factory in the place of what *old* takes back, at once for all readers.
+
+        For the host: no lookup finds the key missing. Leases of the old entry go on, see
+        `when_released`. Where the old entry does not stand under *key* any more, this is a
+        registration, and raises as one.
+        """
+        withdrawal = registration(old)
+        record = self._record(tags, metadata, owner)
+        if factory is None:
+            self._gate.check_maker(key, load)
+            record.maker = Lazy(cast("Callable[[], T]", load), self._name, key)
+        else:
+            self._gate.check_maker(key, factory)
+            record.maker = self._factory(key, factory, record)
+        return self._publish(key, record, withdrawal.record)
+
+    def _withdraw(self, key: str, record: Record[Any]) -> None:
+        with self._writing:
+            # Something newer may stand under the key by now; only our own record is ours to take.
+            if self._table.get(key) is not record:
+                return
+            self._refuse_if_frozen("undo the registration of", key)
+            self._remove(key, record)
+        self._announcer.deliver()
+
+    def _remove(self, key: str, record: Record[Any]) -> None:
+        """
+        Take *record* out.
+
+        The caller holds the lock, and a reference to *record* until it has let go of the lock:
+        dropping the last one may run a finaliser, which is somebody's code.
+        """
+        del self._table[key]
+        self._failing.pop(key, None)
+        self._queue("unregistered", key, record)
+
+    def _queue(self, action: ChangeAction, key: str, record: Record[Any]) -> None:
+        """Remember the change for those who listen, to be told after the lock."""
+        if self._announcer.subscriptions:
+            self._announcer.queue(RegistryChange(action, self._name, key, view(key, record)))
+
+    def _refuse_if_frozen(self, verb: str, key: str = "") -> None:
+        if self._frozen:
+            raise FrozenRegistryError(self._name, f"{verb} {key!r}" if key else verb)
+
+    # -- accounts -----------------------------------------------------------------------------------
+
+    def _count(self, counter: count[int]) -> None:
+        if self._counting:
+            next(counter)
+
+    def _count_find(self, hits: count[int] | None) -> None:
+        if hits is not None:
+            next(hits)
+            next(self._found)
+
+    def _note_failure(self, key: str, subject: object, error: BaseException) -> None:
+        """Make the failure visible in metrics and, while that maker stands, in health."""
+        self._count(self._counters.failed)
+        text = describe(error)
+        with self._writing:
+            record = self._table.get(key)
+            if record is not None and record.maker is not None and record.maker.subject is subject:
+                self._failing[key] = text
+
+    def _unfit(self, key: str, why: str = "") -> NotRegisteredError:
+        """The error for a key under which nothing of the needed sort stands."""
+        if not why and self.explain is not None:
+            why = self.explain(key)
+        return NotRegisteredError(self._name, key, self._table.copy(), why)
+
+
+def _owner(record: Record[Any]) -> str:
+    owner = record.facts.owner
+    return "the application" if owner is None else str(owner)

@@ -1,0 +1,631 @@
+"""
+What a registry promises when threads race, each promise as a claim about a registry package.
+
+`test_mutations.py` runs the same claims against deliberately broken copies: there they must fail.
+Interleavings are forced by turnstiles and conditions, never by sleeping.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from hotplug import registry as original
+from hotplug.errors import (
+    CircularFactoryError,
+    ContractError,
+    DuplicateKeyError,
+    FrozenRegistryError,
+    NotRegisteredError,
+)
+
+DEADLINE = 20.0
+
+
+class Turnstile:
+    """A lock in place of the registry's: the thread named *who* stops before it until told to go."""
+
+    def __init__(self, registry: Any, who: str) -> None:
+        self.lock = registry._writing
+        self.who = who
+        self.arrived = threading.Event()
+        self.go = threading.Event()
+        registry._writing = self
+
+    def __enter__(self) -> None:
+        if threading.current_thread().name == self.who:
+            self.arrived.set()
+            assert self.go.wait(DEADLINE)
+        self.lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self.lock.release()
+
+
+class ForbiddenLock:
+    """A lock that nobody may take."""
+
+    def __enter__(self) -> None:
+        raise AssertionError("the lock was taken")
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def start(call: Callable[[], object], outcomes: list[object], name: str = "racer") -> threading.Thread:
+    """A thread that puts what *call* returns or raises into *outcomes*."""
+
+    def run() -> None:
+        try:
+            outcomes.append(call())
+        except BaseException as error:
+            outcomes.append(error)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def race(*calls: Callable[[], object]) -> list[object]:
+    """What the calls return or raise, all let go at once; none may outlast the deadline."""
+    gate = threading.Barrier(len(calls), timeout=DEADLINE)
+    outcomes: list[list[object]] = [[] for _ in calls]
+
+    def through(call: Callable[[], object]) -> object:
+        gate.wait()
+        return call()
+
+    pairs = zip(calls, outcomes, strict=True)
+    threads = [start(functools.partial(through, call), outcome) for call, outcome in pairs]
+    for thread in threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive(), "a thread hangs"
+    return [outcome for [outcome] in outcomes]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Spin until the condition holds; it must before the deadline."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+
+
+def lock_is_free(registry: Any) -> bool:
+    """Whether another thread could write right now."""
+    answers: list[object] = []
+
+    def try_it() -> bool:
+        free = registry._writing.acquire(blocking=False)
+        if free:
+            registry._writing.release()
+        return free
+
+    start(try_it, answers).join(DEADLINE)
+    return answers == [True]
+
+
+# -- claims with a forced interleaving -------------------------------------------------------------
+
+
+def claim_no_write_lands_after_freeze(package: ModuleType) -> None:
+    """A register that waits for the lock while freeze() returns is refused, and leaves nothing."""
+    registry = package.UniversalRegistry("things")
+    turnstile = Turnstile(registry, "writer")
+    outcomes: list[object] = []
+    writer = start(lambda: registry.register("late", 1), outcomes, "writer")
+    arrived = turnstile.arrived.wait(DEADLINE if writer.is_alive() else 0) if not outcomes else False
+    registry.freeze()
+    turnstile.go.set()
+    writer.join(DEADLINE)
+
+    assert arrived, "it took no lock"
+    assert [type(outcome) for outcome in outcomes] == [FrozenRegistryError]
+    assert registry.keys() == ()
+
+
+def claim_no_replacement_lands_after_freeze(package: ModuleType) -> None:
+    """The same for replace."""
+    registry = package.UniversalRegistry("things")
+    registry.register("a", "old")
+    turnstile = Turnstile(registry, "writer")
+    outcomes: list[object] = []
+    writer = start(lambda: registry.replace("a", "new"), outcomes, "writer")
+    assert turnstile.arrived.wait(DEADLINE)
+    registry.freeze()
+    turnstile.go.set()
+    writer.join(DEADLINE)
+
+    assert [type(outcome) for outcome in outcomes] == [FrozenRegistryError]
+    assert registry["a"] == "old"
+
+
+def claim_undo_removes_nothing_newer(package: ModuleType) -> None:
+    """An undo that comes late leaves alone what stands there by then."""
+    registry = package.UniversalRegistry("things")
+    undo = registry.register("a", "old")
+    registry.unregister("a")
+    registry.register("a", "new")
+    undo()
+
+    assert registry.get("a", default="nothing") == "new"
+
+
+def claim_one_load(package: ModuleType) -> None:
+    """Who asks while an entry is being loaded waits for that load."""
+    registry = package.UniversalRegistry("things")
+    loads: list[int] = []
+    outcomes: list[object] = []
+
+    def is_waiting(thread: threading.Thread) -> bool:
+        frame = sys._current_frames().get(thread.ident or 0)
+        names = []
+        while frame is not None:
+            names.append(frame.f_code.co_name)
+            frame = frame.f_back
+        return "wait" in names and "get" in names
+
+    def load() -> object:
+        loads.append(1)
+        if len(loads) == 1:
+            second = start(lambda: registry.get("a"), outcomes)
+            until(lambda: len(loads) > 1 or is_waiting(second) or not second.is_alive())
+        return object()
+
+    registry.register_lazy("a", load)
+    first = registry.get("a")
+    until(lambda: outcomes)
+
+    assert len(loads) == 1
+    assert outcomes == [first]
+
+
+def claim_one_value_when_late(package: ModuleType) -> None:
+    """Who finds nothing made, and claims the making after another made it, makes nothing."""
+    made: list[str] = []
+
+    class Late(package.Once):  # type: ignore[misc, name-defined]
+        late = True
+
+        def _claim(self, mine: object) -> object:
+            if self.late:
+                self.late = False
+                self.get(lambda: made.append("first"))
+            return super()._claim(mine)
+
+    Late("things", "a").get(lambda: made.append("second"))
+
+    assert made == ["first"]
+
+
+def claim_no_code_under_the_lock(package: ModuleType) -> None:
+    """Validators, factories, loads and listeners run while other threads can write."""
+    registry = package.UniversalRegistry("things")
+    free: dict[str, bool] = {}
+
+    def note(who: str, answer: object) -> object:
+        free[who] = lock_is_free(registry)
+        return answer
+
+    registry.add_validator(lambda key, item: note(f"validator of {key}", True))
+    registry.subscribe(lambda change: note(f"listener to {change.action} {change.key}", None))
+    registry.register("item", 1)
+    registry.replace("item", 2)
+    undo = registry.register_factory("factory", lambda context: note("factory", 3))
+    registry.replace_factory("factory", lambda context: note("factory", 3))
+    registry.register_lazy("lazy", lambda: note("load", 4))
+    registry.get("factory", 1)
+    registry.get("lazy")
+    undo()
+    registry.unregister("item")
+
+    assert len(free) == 12
+    assert [who for who, was_free in free.items() if not was_free] == []
+
+
+def claim_reads_take_no_lock(package: ModuleType) -> None:
+    """Everything can be read and made without the lock that writers hold."""
+    registry = package.UniversalRegistry("things")
+    registry.register("item", 1, tags=["t"])
+    registry.register_factory("factory", lambda context: 2)
+    registry.register_lazy("lazy", lambda: 3)
+
+    def read() -> list[object]:
+        got = [registry["item"], registry.get("factory", 1), registry.create_instance("factory", 1)]
+        got += [registry.get("lazy"), registry.get("absent", default=4), len(registry), "item" in registry]
+        views = [registry.keys(), tuple(registry), registry.list_by_tag("t"), registry.entries()]
+        return [*got, all(views), registry.metrics().lookups, registry.health().status, registry.frozen]
+
+    registry._writing = ForbiddenLock()
+
+    assert read() == [1, 2, 2, 3, 4, 3, True, True, 5, "healthy", False]
+
+
+def claim_no_finaliser_under_the_lock(package: ModuleType) -> None:
+    """An object whose last reference a registry drops is finalised while other threads can write."""
+    registry = package.UniversalRegistry("things")
+    free: list[bool] = []
+
+    class Thing:
+        def __del__(self) -> None:
+            free.append(lock_is_free(registry))
+
+        def __call__(self, context: object) -> object:
+            return 1
+
+    undo = registry.register("a", Thing())
+    registry.register("b", Thing())
+    registry.register_factory("f", Thing())
+    registry.register_lazy("l", Thing)
+    registry.get("l")
+    undo()
+    del undo
+    registry.unregister("b")
+    registry.replace_factory("f", lambda context: 2)
+    registry.replace("l", 1)
+
+    assert free == [True] * 4
+
+
+def claim_changes_come_in_order(package: ModuleType) -> None:
+    """A change that a listener makes is told after the one it was told of, to everybody."""
+    registry = package.UniversalRegistry("things")
+    told: list[str] = []
+
+    def first(change: Any) -> None:
+        told.append(f"first hears {change.key}")
+        if change.key == "a":
+            registry.register("b", 1)
+            told.append("first is done with a")
+
+    registry.subscribe(first)
+    registry.subscribe(lambda change: told.append(f"second hears {change.key}"))
+    registry.register("a", 1)
+
+    for_all = ["second hears a", "first hears b", "second hears b"]
+    assert told == ["first hears a", "first is done with a", *for_all]
+
+
+def claim_leased_is_not_released(package: ModuleType) -> None:
+    """What is leased is released after the lease, and no lease begins after the undo."""
+    registry = package.UniversalRegistry("things")
+    undo = registry.register("a", 1)
+    happened: list[str] = []
+    with registry.lease("a"):
+        undo()
+        package.when_released(undo, lambda: happened.append("closed"))
+        happened.append("used")
+    with pytest.raises(NotRegisteredError), registry.lease("a"):
+        happened.append("leased")
+
+    assert happened == ["used", "closed"]
+
+
+def claim_no_lease_begins_after_the_undo(package: ModuleType) -> None:
+    """A lease that waits for the lock while its entry is taken away does not begin."""
+    registry = package.UniversalRegistry("things")
+    undo = registry.register("a", 1)
+    turnstile = Turnstile(registry, "leaser")
+    outcomes: list[object] = []
+    leaser = start(lambda: registry.lease("a").__enter__(), outcomes, "leaser")
+    assert turnstile.arrived.wait(DEADLINE)
+    closed: list[str] = []
+    undo()
+    package.when_released(undo, lambda: closed.append("closed"))
+    turnstile.go.set()
+    leaser.join(DEADLINE)
+
+    assert closed == ["closed"]
+    assert [type(outcome) for outcome in outcomes] == [NotRegisteredError]
+
+
+def claim_circles_end(package: ModuleType) -> None:
+    """A factory that needs itself, and a load that does, raise at the first round."""
+    registry = package.UniversalRegistry("things")
+    rounds: list[int] = []
+
+    def make(*context: object) -> object:
+        rounds.append(1)
+        assert len(rounds) < 5, "it goes round and round"
+        return registry.get("a", 1)
+
+    undo = registry.register_factory("a", make)
+    with pytest.raises(CircularFactoryError):
+        registry.get("a", 1)
+    undo()
+    registry.register_lazy("a", make)
+    with pytest.raises(CircularFactoryError):
+        registry.get("a")
+
+    assert len(rounds) == 2
+
+
+def claim_products_are_checked(package: ModuleType) -> None:
+    """What is no int comes in by no door, also after ints came through it."""
+    registry = package.UniversalRegistry("numbers", int)
+    products: list[object] = [1, "one"]
+    registry.register("number", 1)
+    registry.register_factory("factory", lambda context: products.pop(0))
+    registry.register_lazy("lazy", lambda: "one")
+    registry.get("factory", 1)
+
+    for wrong in (
+        lambda: registry.register("item", "one"),
+        lambda: registry.replace("number", "one"),
+        lambda: registry.get("factory", 1),
+        lambda: registry.get("lazy"),
+    ):
+        with pytest.raises(ContractError):
+            wrong()
+
+
+CLAIMS = [
+    claim_no_write_lands_after_freeze,
+    claim_no_replacement_lands_after_freeze,
+    claim_undo_removes_nothing_newer,
+    claim_one_load,
+    claim_one_value_when_late,
+    claim_no_code_under_the_lock,
+    claim_reads_take_no_lock,
+    claim_no_finaliser_under_the_lock,
+    claim_changes_come_in_order,
+    claim_leased_is_not_released,
+    claim_no_lease_begins_after_the_undo,
+    claim_circles_end,
+    claim_products_are_checked,
+]
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.__name__)
+def test_claim(claim, eager_threads):
+    """
+    Each claim holds for the registry.
+    """
+    claim(original)
+
+
+# -- storms ----------------------------------------------------------------------------------------
+
+
+def test_one_of_many_registers(eager_threads):
+    """
+    Of eight threads that register one key, in any sort, exactly one gets it, every time.
+    """
+    for _ in range(50):
+        registry = original.UniversalRegistry("things")
+        calls = [
+            functools.partial(registry.register, "a", 1),
+            functools.partial(registry.register_factory, "a", lambda context: 1),
+            functools.partial(registry.register_lazy, "a", list),
+        ]
+        outcomes = race(*itertools.islice(itertools.cycle(calls), 8))
+
+        assert sorted(isinstance(outcome, DuplicateKeyError) for outcome in outcomes) == [False] + [True] * 7
+        assert len(registry) == 1
+
+
+def test_nothing_lands_after_freeze(eager_threads):
+    """
+    What stands when freeze returns is what stands for ever, whoever was registering.
+    """
+    for _ in range(60):
+        registry = original.UniversalRegistry("things")
+
+        def register(place: int, registry: Any = registry) -> int:
+            for number in range(50):
+                try:
+                    registry.register(f"{place}.{number}", number)
+                except FrozenRegistryError:
+                    return number
+            return 50
+
+        def freeze(registry: Any = registry) -> tuple[str, ...]:
+            registry.freeze()
+            return registry.keys()
+
+        *counts, seen = race(*(functools.partial(register, place) for place in range(3)), freeze)
+
+        assert registry.keys() == seen
+        assert len(seen) == sum(counts)
+
+
+def test_readers_never_miss(eager_threads):
+    """
+    While an entry is replaced, superseded and read, no reader misses it or sees anything older.
+    """
+    registry = original.UniversalRegistry("things")
+    undo = [registry.register_lazy("a", lambda: 0)]
+    registry.get("a")
+    done = threading.Event()
+
+    def read() -> bool:
+        seen = [0]
+        while not done.is_set():
+            seen += [registry["a"], registry.get("a")]
+            with registry.lease("a") as leased:
+                seen.append(leased)
+        return seen == sorted(seen)
+
+    def write() -> bool:
+        for number in range(1, 1000, 2):
+            registry.replace("a", number)
+            undo.append(registry.supersede(undo[-1], "a", load=lambda number=number: number + 1))
+            registry.get("a")
+        done.set()
+        return True
+
+    assert race(read, read, read, write) == [True] * 4
+    assert registry["a"] == 1000
+
+
+def test_counts_are_exact(eager_threads):
+    """
+    No lookup, hit, miss, creation or failure is lost, though entries come and go meanwhile.
+    """
+    registry = original.UniversalRegistry("things")
+    registry.register("item", 1)
+    registry.register_factory("factory", lambda context: context)
+    registry.register_factory("broken", lambda context: 1 / 0)
+    registry.register("moving", 1)
+
+    def work() -> None:
+        for _ in range(300):
+            registry["item"]
+            registry.get("factory", 1)
+            registry.get("absent", default=None)
+            registry.get("moving", default=None)
+            with pytest.raises(ZeroDivisionError):
+                registry.create_instance("broken", 1)
+
+    def move() -> None:
+        for _ in range(300):
+            registry.unregister("moving")
+            registry.register("moving", 1)
+
+    race(work, work, work, work, move)
+
+    metrics = registry.metrics()
+    assert metrics.lookups == 4 * 5 * 300
+    assert (metrics.creations, metrics.failures) == (1200, 1200)
+    assert (metrics.hits["item"], metrics.hits["factory"], metrics.hits["broken"]) == (1200, 1200, 1200)
+    assert 1200 <= metrics.misses <= 2400
+    assert metrics.registrations == 304
+
+
+def test_views_are_snapshots(eager_threads):
+    """
+    Views taken while others write never fail and never show a key twice or half a pair.
+    """
+    registry = original.UniversalRegistry("things")
+    done = threading.Event()
+
+    def look() -> bool:
+        while not done.is_set():
+            keys = registry.keys()
+            entries = registry.entries()
+            assert len(set(keys)) == len(keys)
+            assert all(entry.key in entry.tags for entry in entries)
+            assert all(isinstance(key, str) for key in registry)
+            assert registry.metrics().entries >= 0
+            registry.list_by_tag("a")
+        return True
+
+    def write(name: str) -> bool:
+        for _ in range(1500):
+            undo = registry.register(name, name, tags=[name])
+            undo()
+        return True
+
+    def finish() -> bool:
+        outcomes = race(lambda: write("a"), lambda: write("b"))
+        done.set()
+        return outcomes == [True, True]
+
+    assert race(look, look, finish) == [True] * 3
+    assert registry.keys() == ()
+
+
+def test_changes_tell_the_whole_story(eager_threads):
+    """
+    Replaying what a listener heard gives what stands, and the listener was never called twice at once.
+    """
+    registry = original.UniversalRegistry("things")
+    told: list[tuple[str, str]] = []
+    inside: list[int] = []
+
+    def listen(change: Any) -> None:
+        inside.append(1)
+        assert len(inside) == 1
+        told.append((change.action, change.key))
+        inside.pop()
+
+    def work(place: int) -> None:
+        for number in range(400):
+            key = str(number % 7)
+            try:
+                undo = registry.register(key, place)
+            except DuplicateKeyError:
+                continue
+            if number % 3:
+                undo()
+
+    registry.subscribe(listen)
+    race(*(functools.partial(work, place) for place in range(4)))
+
+    standing: list[str] = []
+    for action, key in told:
+        standing.append(key) if action == "registered" else standing.remove(key)
+    assert tuple(standing) == registry.keys()
+
+
+def test_lazy_entries_under_load(eager_threads):
+    """
+    Forty threads on ten lazy entries cause ten loads, whatever the order.
+    """
+    for _ in range(15):
+        registry = original.UniversalRegistry("things")
+        loads: list[int] = []
+
+        def load(number: int, loads: list[int] = loads) -> object:
+            loads.append(number)
+            return object()
+
+        for number in range(10):
+            registry.register_lazy(str(number), functools.partial(load, number))
+        calls = [functools.partial(registry.get, str(number % 10)) for number in range(40)]
+        outcomes = race(*calls)
+
+        assert sorted(loads) == list(range(10))
+        assert len(set(outcomes)) == 10
+
+
+# -- the two programs that hang where factories run under a lock ------------------------------------
+
+
+def test_factory_waiting_for_a_worker():
+    """
+    A factory may wait for a thread that reads and writes the same registry.
+    """
+    registry = original.UniversalRegistry("things")
+    registry.register("config", "well")
+
+    def make(context: object) -> object:
+        answers: list[object] = []
+
+        def work() -> object:
+            registry.register("made by the worker", 1)
+            return registry["config"]
+
+        start(work, answers).join(DEADLINE)
+        return answers
+
+    registry.register_factory("a", make)
+
+    assert race(lambda: registry.get("a", 1)) == [["well"]]
+
+
+def test_two_registries_that_need_each_other():
+    """
+    Factories of two registries that read each other's do so at the same time.
+    """
+    left, right = original.UniversalRegistry("left"), original.UniversalRegistry("right")
+    both = threading.Barrier(2, timeout=DEADLINE)
+
+    def make(own: Any, other: Any, context: object) -> object:
+        if context == "leaf":
+            return own.name
+        both.wait()
+        return own.name, other.get("b", "leaf")
+
+    for own, other in ((left, right), (right, left)):
+        own.register_factory("a", functools.partial(make, own, other))
+        own.register_factory("b", functools.partial(make, own, other))
+
+    outcomes = race(lambda: left.get("a", "root"), lambda: right.get("a", "root"))
+    assert outcomes == [("left", "right"), ("right", "left")]
