@@ -42,9 +42,10 @@ class Environment:
         record: bool = True,
     ) -> Path:
         """
-        Put a distribution there, as an installer would: *advertises* maps groups to names to values,
-        *files* maps paths to contents, *requires* are its requirements. Another version of the same
-        distribution is replaced. Returns the dist-info folder.
+        Put a distribution there, as an installer would; returns its dist-info folder.
+
+        *advertises* maps groups to names to values, *files* maps paths to contents, *requires* are its
+        requirements. Another version of the same distribution is replaced.
         """
         self.uninstall(distribution)
         written = [self._write(name, content) for name, content in (files or {}).items()]

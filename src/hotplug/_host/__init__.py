@@ -1,0 +1,8 @@
+"""The one place where the machines meet."""
+
+from __future__ import annotations
+
+from hotplug._host._host import CloseReport, Host
+from hotplug._host._session import ScopedRegistry, Session
+
+__all__ = ["CloseReport", "Host", "ScopedRegistry", "Session"]
