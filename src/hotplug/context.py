@@ -63,6 +63,6 @@ def _refuse_blank(name: str, value: object) -> None:
 
 def _deep_copy(metadata: object) -> dict[str, Any]:
     try:
-        return copy.deepcopy(dict(metadata))  # type: ignore[call-overload, no-any-return]
+        return copy.deepcopy(dict(metadata))  # type: ignore[call-overload]
     except (TypeError, ValueError) as error:
         raise InvalidContextError(f"metadata must be a mapping of copyable values: {error}") from error

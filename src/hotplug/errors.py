@@ -117,7 +117,7 @@ class ContractError(HotplugError, ValueError):
     def __init__(self, registry: str, key: str, why: str, differences: Sequence[str] = ()) -> None:
         self.registry: Final = registry
         self.key: Final = key
-        self.why: Final = why
+        self.why = why
         self.differences: Final = tuple(differences)
         super().__init__(registry, key, why, self.differences)
 
@@ -150,7 +150,7 @@ class NotRegisteredError(HotplugError, KeyError):
         self.registry: Final = registry
         self.key: Final = key
         self.known: Final = tuple(known)
-        self.why: Final = why
+        self.why = why
         super().__init__(registry, key, self.known, why)
 
     def __str__(self) -> str:
@@ -203,7 +203,7 @@ class ConfigError(HotplugError, ValueError):
     """A configuration that was rejected whole; what runs stays as it is."""
 
     def __init__(self, why: str, *, source: str = "", line: int | None = None, where: str = "") -> None:
-        self.why: Final = why
+        self.why = why
         self.source: Final = source
         self.line: Final = line
         self.where: Final = where
@@ -248,7 +248,7 @@ class PluginError(HotplugError):
     def __init__(
         self, why: str, record: PluginRecord | None = None, *, remedy: str = "", reason: str | None = None
     ) -> None:
-        self.why: Final = why
+        self.why = why
         self.record: Final = record
         self.distribution: Final = record.distribution if record is not None else ""
         self.version: Final = record.version if record is not None else ""

@@ -192,8 +192,8 @@ class Host:
         found: list[HealthStatus] = [part.status for part in parts.values()]
         if issues:
             found.append("degraded")
-        worst: HealthStatus = max(found, key=_SEVERITY.index, default="healthy")
-        return Health(worst, tuple(issues), datetime.now(UTC), parts)
+        worst = max((_SEVERITY.index(status) for status in found), default=0)
+        return Health(_SEVERITY[worst], tuple(issues), datetime.now(UTC), parts)
 
     def subscribe(self, listener: Callable[[Changes], None]) -> Undo:
         """Tell *listener* of every change, one at a time, in order; one that raises is logged."""
@@ -469,9 +469,10 @@ class Host:
 
     def _introduce(self) -> None:
         """Hand the agents what they are not allowed to import: where to tell, and what to call."""
-        agents = self._registries.get("agents")
-        if agents is not None and hasattr(agents, "bind"):
-            cast("AgentRegistry", agents).bind(events=self._events, tools=self._registries.get("tools"))
+        agents, tools = self._registries.get("agents"), self._registries.get("tools")
+        if hasattr(agents, "bind"):
+            caller = cast("ToolRegistry", tools) if hasattr(tools, "offered") else None
+            cast("AgentRegistry", agents).bind(events=self._events, tools=caller)
 
     def _explain(self, kind: str, key: str) -> str:
         """Why nothing stands under a key that an application may have expected there."""
