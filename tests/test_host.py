@@ -1086,3 +1086,45 @@ def test_a_namespace_shared_with_others_is_not_in_use(world):
         )
 
         assert host.refresh().changed == ("exporters/right",)
+
+
+@pytest.mark.parametrize(
+    ("signature", "text"),
+    [
+        ("*, width: 'Nowhere'", "Nowhere"),
+        ("width, /", "width"),
+        ("*, width: 'Width'", "SystemExit"),
+    ],
+)
+def test_signatures_that_are_no_settings(world, signature, text):
+    """
+    A signature that cannot be read, or raises when it is used, is the plugin's failure.
+    """
+    world.plugin(
+        "odd",
+        PLAIN + f"    def __init__(self, {signature}): ...\n"
+        "from dataclasses import dataclass\n@dataclass\nclass Width:\n    value: int\n"
+        "    def __post_init__(self): raise SystemExit(1)\n",
+    )
+
+    with world.host('[exporters.odd]\nsettings = { width = { value = 1 } }') as host:
+        with pytest.raises(PluginError, match=text):
+            host.registry(EXPORTERS).get("odd")
+
+        assert status_of(host, "exporters/odd").state == "failed"
+
+
+def test_an_object_is_told_its_key(world):
+    """
+    A kind may name the setting by which an object learns its key; the configuration overrides it.
+    """
+    kind = Kind("named", Exporter, group="acme.named", key_setting="called")
+    world.plugin(
+        "plain",
+        PLAIN + "    def __init__(self, *, called: str = ''): self.called = called",
+        group="acme.named",
+    )
+    config = '[named.a]\nplugin = "plain"\n[named.b]\nplugin = "plain"\nsettings = { called = "own" }\n'
+
+    with Host(hotplug.Config.parse(config), kinds=[kind], path=world.path, cache=False) as host:
+        assert [host.registry(kind)[key].called for key in ("a", "b")] == ["a", "own"]

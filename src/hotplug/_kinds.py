@@ -35,10 +35,11 @@ class Kind(Generic[T]):
     *contract* is a class (ABC or Protocol), or ``"module:Name"`` of one, imported at first load.
     *registry* is the `UniversalRegistry` class (or its ``"module:Name"``) that holds the objects.
     *up* and *down* name the methods by which the host starts an object that shall run, and stops it.
+    *key_setting* names the setting that tells an object its own key, where it takes one.
     The name is an identifier; ``host``, ``plugins``, ``hooks`` and ``commands`` are taken (`ConfigError`).
     """
 
-    __slots__ = ("contract", "down", "group", "name", "registry", "scope", "up")
+    __slots__ = ("contract", "down", "group", "key_setting", "name", "registry", "scope", "up")
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Kind(Generic[T]):
         registry: type[UniversalRegistry[T]] | str = "hotplug.registry:UniversalRegistry",
         up: str | None = None,
         down: str | None = None,
+        key_setting: str | None = None,
     ) -> None:
         if not name.isidentifier() or name in RESERVED:
             raise ConfigError(f"a kind's name is an identifier and none of {sorted(RESERVED)}, not {name!r}")
@@ -60,6 +62,7 @@ class Kind(Generic[T]):
         self.registry: Final = registry
         self.up: Final = up
         self.down: Final = down
+        self.key_setting: Final = key_setting
 
     @classmethod
     def internal(cls, name: str, group: str) -> Kind[Any]:
@@ -87,6 +90,7 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
         registry="hotplug.brokers:BrokerRegistry",
         up="connect",
         down="disconnect",
+        key_setting="broker_id",
     ),
     Kind("agents", "hotplug.agents:BaseAgent", scope=Scope.USER, registry="hotplug.agents:AgentRegistry"),
     Kind("tools", "hotplug.tools:Tool", registry="hotplug.tools:ToolRegistry"),

@@ -28,13 +28,14 @@ from hotplug.errors import (
     PluginError,
     PluginImportError,
     PluginTimeoutError,
+    SchemaError,
     SettingsError,
     close_match,
 )
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Collection, Generator, Mapping
     from pathlib import Path
 
     from hotplug._records import PluginRecord
@@ -202,12 +203,18 @@ class Blueprint(Generic[T]):
     """An imported plugin that fits its kind, with settings that fit its signature; ready to `make`."""
 
     def __init__(
-        self, kind: Kind[T], record: PluginRecord, target: object, settings: Mapping[str, object]
+        self,
+        kind: Kind[T],
+        record: PluginRecord,
+        target: object,
+        settings: Mapping[str, object],
+        key: str,
     ) -> None:
         self.kind: Final = kind
         self.record: Final = record
         self.contract: Final = contract_of(kind)
         self.settings: Final = settings
+        self.key: Final = key
         self.target: Final = target
         self._ready, self._maker = self._classify(target)
 
@@ -277,9 +284,27 @@ class Blueprint(Generic[T]):
                     remedy="remove the settings",
                 )
             return {}
-        arguments = _signature.convert(self._maker, self.settings, injectable=injectable, record=self.record)
+        maker = self._maker
+        arguments = behind_wall(self.record, "settings", lambda: self._converted(maker, injectable))
         self._refuse_user_in_shared(arguments)
         return arguments
+
+    def _converted(
+        self, maker: Callable[..., object], injectable: Mapping[type, object]
+    ) -> dict[str, object]:
+        try:
+            settings = self._with_key(_signature.settings_of(maker, injectable).settings)
+            return _signature.convert(maker, settings, injectable=injectable, record=self.record)
+        except SchemaError as error:
+            raise SettingsError(
+                str(error), self.record, remedy="mend the annotations of the plugin"
+            ) from error
+
+    def _with_key(self, taken: Collection[str]) -> Mapping[str, object]:
+        name = self.kind.key_setting
+        if name is None or name not in taken or name in self.settings:
+            return self.settings
+        return {**self.settings, name: self.key}
 
     def _refuse_user_in_shared(self, arguments: Mapping[str, object]) -> None:
         """Who is shared by everybody cannot belong to one user."""
@@ -320,6 +345,7 @@ def prepare(
     record: PluginRecord,
     settings: Mapping[str, object],
     *,
+    key: str,
     limit: float,
 ) -> Blueprint[T]:
     """
@@ -329,7 +355,7 @@ def prepare(
     `PluginTimeoutError`.
     """
     target = resolve(record, limit)
-    return behind_wall(record, "contract check", lambda: Blueprint(kind, record, target, settings))
+    return behind_wall(record, "contract check", lambda: Blueprint(kind, record, target, settings, key))
 
 
 def modules_of(record: PluginRecord) -> list[str]:

@@ -210,7 +210,9 @@ class Plugin:
         seat, started = self.seat, time.perf_counter()
         try:
             settings: Mapping[str, object] = seat.entry.settings if seat.entry else {}
-            blueprint = prepare(seat.kind, seat.status.record, settings, limit=self._host.load_timeout)
+            blueprint = prepare(
+                seat.kind, seat.status.record, settings, key=seat.status.key, limit=self._host.load_timeout
+            )
             blueprint.check(self._injectable(None))
         except PluginError as error:
             self.failed(error)
