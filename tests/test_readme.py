@@ -1,0 +1,77 @@
+"""The README: its code runs, and it leaves out no public name, hook or command."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import hotplug
+from hotplug import hookspecs
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_code_runs(tmp_path, monkeypatch, capsys):
+    """
+    Every Python block of the README runs, one after the other, in one namespace.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOTPLUG_CONFIG", raising=False)
+    namespace = {"__name__": "readme"}
+
+    for number, block in enumerate(blocks("python"), 1):
+        exec(compile(block, f"README block {number}", "exec"), namespace)
+
+    assert "brokers/paper from hotplug-broker-paper" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("block", [text for text in blocks("toml") if "[project]" not in text])
+def test_the_configurations_are_right(block):
+    """
+    Every configuration in the README parses.
+    """
+    assert hotplug.Config.parse(block)
+
+
+def test_the_project_file_is_right():
+    """
+    The tutorial's pyproject.toml advertises its plugin in a group that hotplug knows.
+    """
+    [block] = [text for text in blocks("toml") if "[project]" in text]
+    groups = tomllib.loads(block)["project"]["entry-points"]
+
+    assert set(groups) <= {kind.group for kind in hotplug.KINDS}
+
+
+@pytest.mark.parametrize("name", hotplug.__all__)
+def test_every_public_name_is_in_the_readme(name):
+    """
+    What can be imported has a line.
+    """
+    assert re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`", README)
+
+
+def test_the_hooks_in_the_readme_are_all():
+    """
+    The README's table of hooks is the specification's.
+    """
+    assert set(re.findall(r"^\| `(hotplug_\w+)\(", README, re.MULTILINE)) == {
+        name for name in vars(hookspecs) if name.startswith("hotplug_")
+    }
+
+
+def test_every_verb_is_in_the_readme():
+    """
+    Every command of the command line has a line.
+    """
+    from hotplug._cli._app import app
+
+    for verb in app.commands:
+        assert f"`hotplug {verb}" in README
