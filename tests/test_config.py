@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hotplug._config import Config, EntryConfig, HostSettings, PluginPolicy, masked, plan, reveal
-from hotplug._records import Changes
+from hotplug._config import Config, EntryConfig, HostSettings, PluginPolicy, masked, reveal
 from hotplug._signature import Secret
 from hotplug.errors import ConfigError
 
@@ -342,23 +341,7 @@ def test_not_allowed():
     assert PluginPolicy().allowed("acme")
 
 
-# -- plan ----------------------------------------------------------------------------------------------
-
-
-def test_plan():
-    """
-    A plan names what would be added, changed and removed, by kind and key.
-    """
-    old = Config.parse("[brokers.a]\n[brokers.b]\n[tools.c]\n[tools.d]\n")
-    new = Config.parse("[tools.e]\n[tools.c]\n[brokers.b]\nconnect = true\n[brokers.a]\n")
-
-    assert Changes(
-        added=("tools/e",),
-        changed=("brokers/b",),
-        removed=("tools/d",),
-        unchanged=("tools/c", "brokers/a"),
-    ) == plan(old, new)
-    assert not plan(new, new)
+# -- what differs ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -378,16 +361,17 @@ def test_plan():
         ("'x'", '"x"', False),
     ],
 )
-def test_plan_sees_types(old, new, differs):
+def test_entries_know_what_differs(old, new, differs):
     """
     A setting that changes its type or a reference its name has changed, though Python may call it equal.
     """
     before, after = (Config.parse(f"[brokers.a]\nsettings.x = {value}") for value in (old, new))
 
-    assert differs == bool(plan(before, after))
+    [one], [other] = before.entries.values(), after.entries.values()
+    assert differs != one.alike(other)
 
 
-def test_plan_sees_secret_references_not_values(monkeypatch):
+def test_a_rotated_secret_is_no_change(monkeypatch):
     """
     A secret whose value rotated is no change of the configuration.
     """
@@ -396,4 +380,5 @@ def test_plan_sees_secret_references_not_values(monkeypatch):
     again = Config.parse(config.text)
     monkeypatch.setenv("ROTATING", "2")
 
-    assert not plan(config, again)
+    [one], [other] = config.entries.values(), again.entries.values()
+    assert one.alike(other)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from hotplug._config._lines import lines_of
 from hotplug._config._reading import Reading, document_of
 from hotplug._config._settings import EntryConfig, HostSettings, PluginPolicy, Table
-from hotplug._records import Changes
 from hotplug._signature import Secret, dotted, masked, reveal
 from hotplug.errors import ConfigError, close_match
 
@@ -28,7 +27,6 @@ __all__ = [
     "PluginPolicy",
     "Secret",
     "masked",
-    "plan",
     "reveal",
 ]
 
@@ -106,19 +104,6 @@ class Config:
     @functools.cached_property
     def _lines(self) -> Mapping[tuple[str | int, ...], int]:
         return lines_of(self.text)
-
-
-def plan(old: Config, new: Config) -> Changes:
-    """What applying *new* after *old* would do to the configured keys; nothing is imported or touched."""
-    before = {entry.name: entry for entry in old.entries.values()}
-    after = {entry.name: entry for entry in new.entries.values()}
-    both = [name for name in after if name in before]
-    return Changes(
-        added=tuple(name for name in after if name not in before),
-        changed=tuple(name for name in both if not after[name].alike(before[name])),
-        removed=tuple(name for name in before if name not in after),
-        unchanged=tuple(name for name in both if after[name].alike(before[name])),
-    )
 
 
 def _refusal(misfits: Iterable[Misfit], text: str, source: str) -> ConfigError:
