@@ -1,0 +1,193 @@
+"""The registry of tools: who may call what, and the wall around the call."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from uuid import uuid4
+
+from hotplug._lifecycle import WalledCall, name_and_text
+from hotplug.errors import NotOfferedError, NotRegisteredError, ToolError, ToolTimeoutError
+from hotplug.registry import UniversalRegistry
+from hotplug.registry._threads import run_in_thread
+from hotplug.tools._approvals import Approvals, Request
+from hotplug.tools._export import exported
+from hotplug.tools._tool import Tool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from hotplug.context import UserExecutionContext
+    from hotplug.tools._approvals import Approval
+
+__all__ = ["ToolRegistry"]
+
+log: Final = logging.getLogger("hotplug.tools")
+
+
+class ToolRegistry(UniversalRegistry[Tool]):
+    """
+    The tools, under the names by which they are called.
+
+    A tool registered with metadata ``{"offer": True}`` is offered to everybody, with a list of user ids
+    to those, with ``False`` to nobody; without ``offer`` only read-only tools are offered.
+    """
+
+    _default_name: ClassVar[str] = "tools"
+    _default_contract: ClassVar[type[Any] | str | None] = "hotplug.tools:Tool"
+
+    def __init__(
+        self, name: str | None = None, contract: type[Tool] | str | None = None, *, metrics: bool = True
+    ) -> None:
+        super().__init__(name, contract, metrics=metrics)
+        self._approvals = Approvals()
+
+    async def call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        context: UserExecutionContext,
+        *,
+        approval: Approval | None = None,
+    ) -> object:
+        """
+        What the tool answers to *arguments* (JSON) on behalf of *context*'s user.
+
+        Raises `NotRegisteredError`; `NotOfferedError`; `ApprovalRequiredError` for a destructive tool
+        without a fitting *approval*; `InvalidArgumentsError`; `ToolTimeoutError`, after which nobody knows
+        whether the call took effect; and `ToolError` when the tool failed: the cause is in the log only.
+        """
+        self._refuse_unless_on_offer(name, context)
+        async with self._leased(name, context) as tool:
+            self._refuse_unless_offered(name, tool, context)
+            if tool.destructive:
+                self._approvals.use(approval, self._request(name, tool, arguments, context))
+            return await self._walled(name, tool, arguments, context)
+
+    def offered(self, context: UserExecutionContext) -> tuple[Tool, ...]:
+        """
+        The tools that *context*'s user may call, named by their keys, in registration order.
+
+        Loads what might be among them (so off the event loop, please); what does not load is left out.
+        """
+        found = (self._offered_tool(key, context) for key in self.keys())
+        return tuple(tool for tool in found if tool is not None)
+
+    def approve(self, name: str, arguments: Mapping[str, Any], context: UserExecutionContext) -> Approval:
+        """
+        Say yes to one call of *name* with exactly these *arguments* by *context*'s user, within 5 minutes.
+
+        Raises `NotRegisteredError` and `NotOfferedError`.
+        """
+        self._refuse_unless_on_offer(name, context)
+        tool = self.get(name, context)
+        self._refuse_unless_offered(name, tool, context)
+        return self._approvals.give(self._request(name, tool, arguments, context))
+
+    def export(
+        self,
+        format: Literal["openai", "mcp"],  # noqa: A002 - the name is the contract's
+        context: UserExecutionContext,
+    ) -> list[dict[str, Any]]:
+        """
+        The tools offered to *context*'s user, as *format* describes tools, under names legal there.
+
+        Raises `DuplicateKeyError` where two names become one.
+        """
+        return exported(self.offered(context), format)
+
+    # -- machine room ------------------------------------------------------------------------------
+
+    def _is_on_offer(self, key: str, context: UserExecutionContext) -> bool | None:
+        """Whether the user may call it by what was said; None if that depends on the tool."""
+        offer = self.entry(key).metadata.get("offer")
+        if offer is None or isinstance(offer, bool):
+            return offer
+        return isinstance(offer, (list, tuple, set, frozenset)) and context.user_id in offer
+
+    def _refuse_unless_on_offer(self, key: str, context: UserExecutionContext) -> None:
+        """Before loading it: who may not call a tool does not get it imported either."""
+        if self._is_on_offer(key, context) is False:
+            raise _not_offered(key, context)
+
+    def _refuse_unless_offered(self, key: str, tool: Tool, context: UserExecutionContext) -> None:
+        on_offer = self._is_on_offer(key, context)
+        if not (tool.read_only if on_offer is None else on_offer):
+            raise _not_offered(key, context)
+
+    def _offered_tool(self, key: str, context: UserExecutionContext) -> Tool | None:
+        try:
+            self._refuse_unless_on_offer(key, context)
+            tool = self.get(key, context)
+            self._refuse_unless_offered(key, tool, context)
+        except (NotOfferedError, NotRegisteredError):
+            return None
+        except Exception as error:  # noqa: BLE001 - the border to plugin code: one that fails hides no other
+            log.warning("tool %s is not offered, it does not load: %s", key, name_and_text(error))
+            return None
+        return tool if tool.name == key else RenamedTool(key, tool)
+
+    @asynccontextmanager
+    async def _leased(self, key: str, context: UserExecutionContext) -> AsyncGenerator[Tool]:
+        """The tool, kept from being closed until the end; loads and factories leave the loop free."""
+        lease = self.lease(key, context)
+        ready = hasattr(self._table.get(key), "item")
+        # If this task is cancelled meanwhile, the lease is dropped with its generator, and so ends.
+        tool = lease.__enter__() if ready else await run_in_thread(lease.__enter__)
+        try:
+            yield tool
+        finally:
+            lease.__exit__(None, None, None)
+
+    def _request(
+        self, name: str, tool: Tool, arguments: Mapping[str, Any], context: UserExecutionContext
+    ) -> Request:
+        return Request(name, tool, context.user_id, self.entry(name).generation, arguments)
+
+    async def _walled(
+        self, name: str, tool: Tool, arguments: Mapping[str, Any], context: UserExecutionContext
+    ) -> object:
+        outcome = await WalledCall(lambda: tool.call(arguments, context)).outcome(tool.timeout)
+        if outcome.state == "done":
+            return outcome.value
+        if outcome.state == "timed out":
+            log.error("tool %s did not answer within %s s%s", name, tool.timeout, _left(outcome.left_behind))
+            raise ToolTimeoutError(
+                f"tool {name!r} did not answer within {tool.timeout:g} s; whether it took effect is unknown"
+            )
+        if isinstance(outcome.error, ToolError):
+            raise outcome.error
+        incident = uuid4().hex[:8]
+        log.error("tool %s failed (incident %s)", name, incident, exc_info=outcome.error)
+        raise ToolError(f"tool {name!r} failed (see the log, incident {incident})")
+
+
+class RenamedTool(Tool):
+    """A tool as it is called here: under its key."""
+
+    def __init__(self, name: str, tool: Tool) -> None:
+        self.name = name
+        self.description = tool.description
+        self.input_schema = tool.input_schema
+        self.output_schema = tool.output_schema
+        self.read_only = tool.read_only
+        self.destructive = tool.destructive
+        self.idempotent = tool.idempotent
+        self.timeout = tool.timeout
+        self._tool = tool
+
+    async def call(self, arguments: Mapping[str, Any], context: UserExecutionContext) -> object:
+        """Call the tool itself."""
+        return await self._tool.call(arguments, context)
+
+
+def _not_offered(key: str, context: UserExecutionContext) -> NotOfferedError:
+    return NotOfferedError(
+        f"tool {key!r} is not offered to user {context.user_id!r} "
+        f'(offer it with [tools.{key}] offer = true, or to some: offer = ["{context.user_id}"])'
+    )
+
+
+def _left(behind: bool) -> str:
+    return ", and goes on" if behind else ""
