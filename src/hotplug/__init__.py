@@ -376,124 +376,36 @@ __all__ = [
     "tool",
 ]
 
+# Where each name lives, for who imports it at run time.
 _HOMES: Final = {
-    "hotplug._config": ("Config",),
-    "hotplug._host": (
-        "CloseReport",
-        "Host",
-        "Session",
-    ),
-    "hotplug._kinds": (
-        "KINDS",
-        "Kind",
-        "Scope",
-        "discover",
-    ),
-    "hotplug._loader": ("PluginContext",),
-    "hotplug._records": (
-        "Changes",
-        "Discovery",
-        "Entry",
-        "Health",
-        "PluginRecord",
-        "PluginStatus",
-        "Problem",
-        "RegistryChange",
-    ),
-    "hotplug._report": (
-        "MroReport",
-        "mro_report",
-    ),
-    "hotplug.agents": (
-        "AgentRegistry",
-        "AgentRun",
-        "BaseAgent",
-    ),
-    "hotplug.brokers": (
-        "BrokerInfo",
-        "BrokerRegistry",
-        "IBrokerGateway",
-        "IBrokerRegistry",
-    ),
-    "hotplug.context": ("UserExecutionContext",),
+    "hotplug._config": "Config",
+    "hotplug._host": "CloseReport Host Session",
+    "hotplug._kinds": "KINDS Kind Scope discover",
+    "hotplug._loader": "PluginContext",
+    "hotplug._records": "Changes Discovery Entry Health PluginRecord PluginStatus Problem RegistryChange",
+    "hotplug._report": "MroReport mro_report",
+    "hotplug.agents": "AgentRegistry AgentRun BaseAgent",
+    "hotplug.brokers": "BrokerInfo BrokerRegistry IBrokerGateway IBrokerRegistry",
+    "hotplug.context": "UserExecutionContext",
     "hotplug.errors": (
-        "ApprovalRequiredError",
-        "AuthenticationError",
-        "BrokerError",
-        "BrokerUnavailable",
-        "CircularFactoryError",
-        "ConfigError",
-        "ContextRequiredError",
-        "ContractError",
-        "DeadlineExceeded",
-        "DuplicateClientOrderId",
-        "DuplicateKeyError",
-        "FrozenRegistryError",
-        "GatewayNotReady",
-        "GatewayReplaced",
-        "Halted",
-        "HostError",
-        "HotplugError",
-        "InsufficientFunds",
-        "InvalidArgumentsError",
-        "InvalidContextError",
-        "InvalidRequest",
-        "LiveRefused",
-        "MarketClosed",
-        "MissingDependencyError",
-        "NotOfferedError",
-        "NotRegisteredError",
-        "NotSupported",
-        "OrderBusy",
-        "OrderDenied",
-        "OrderNotFound",
-        "Outcome",
-        "PermissionDenied",
-        "PluginContractError",
-        "PluginError",
-        "PluginImportError",
-        "PluginTimeoutError",
-        "RateLimited",
-        "SchemaError",
-        "SettingsError",
-        "StartError",
-        "ToolError",
-        "ToolTimeoutError",
+        "ApprovalRequiredError AuthenticationError BrokerError BrokerUnavailable CircularFactoryError "
+        "ConfigError ContextRequiredError ContractError DeadlineExceeded DuplicateClientOrderId "
+        "DuplicateKeyError FrozenRegistryError GatewayNotReady GatewayReplaced Halted HostError "
+        "HotplugError InsufficientFunds InvalidArgumentsError InvalidContextError InvalidRequest "
+        "LiveRefused MarketClosed MissingDependencyError NotOfferedError NotRegisteredError NotSupported "
+        "OrderBusy OrderDenied OrderNotFound Outcome PermissionDenied PluginContractError PluginError "
+        "PluginImportError PluginTimeoutError RateLimited SchemaError SettingsError StartError ToolError "
+        "ToolTimeoutError"
     ),
-    "hotplug.events": (
-        "Event",
-        "EventCursor",
-        "EventEmitter",
-        "EventHub",
-        "EventSink",
-        "HubStats",
-    ),
-    "hotplug.registry": (
-        "RegistryMetrics",
-        "Undo",
-        "UniversalRegistry",
-    ),
-    "hotplug.services": (
-        "Service",
-        "ServiceRegistry",
-    ),
-    "hotplug.strategies": (
-        "Strategy",
-        "StrategyRegistry",
-        "StrategyReport",
-        "Trader",
-        "run_strategy",
-    ),
-    "hotplug.tools": (
-        "Approval",
-        "Tool",
-        "ToolRegistry",
-        "tool",
-    ),
+    "hotplug.events": "Event EventCursor EventEmitter EventHub EventSink HubStats",
+    "hotplug.registry": "RegistryMetrics Undo UniversalRegistry",
+    "hotplug.services": "Service ServiceRegistry",
+    "hotplug.strategies": "Strategy StrategyRegistry StrategyReport Trader run_strategy",
+    "hotplug.tools": "Approval Tool ToolRegistry tool",
 }
-_HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
+_HOME: Final = {name: home for home, names in _HOMES.items() for name in names.split()}
 _MODULES: Final = frozenset(
-    {
+    [
         "agents",
         "brokers",
         "context",
@@ -506,7 +418,7 @@ _MODULES: Final = frozenset(
         "strategies",
         "testing",
         "tools",
-    }
+    ]
 )
 
 

@@ -19,14 +19,14 @@ from hotplug_tools_market import bars
 
 STRATEGIES = "hotplug.strategies"
 
-MOMENTUM = """
+EAGER = """
 from decimal import Decimal
 
 from hotplug import Strategy
 from hotplug.market import OrderRequest, Side
 
 
-class Momentum(Strategy):
+class Eager(Strategy):
     last = None
 
     def __init__(self, qty: Decimal = Decimal(10)):
@@ -34,7 +34,7 @@ class Momentum(Strategy):
 
     async def on_bar(self, bar):
         print("noise of a plugin")
-        if self.last and bar.close > self.last and not self.trader.position(bar.symbol).qty:
+        if self.last is None:
             await self.trader.place(OrderRequest(symbol=bar.symbol, side=Side.BUY, qty=self.qty))
         self.last = bar.close
 """
@@ -368,15 +368,18 @@ class TestPlugins:
         A strategy from elsewhere trades, and what it prints does not get into the answer.
         """
         environment.install(
-            "acme-momentum",
-            advertises={STRATEGIES: {"momentum": "acme_momentum:Momentum"}},
-            files={"acme_momentum.py": MOMENTUM},
+            "acme-eager",
+            advertises={STRATEGIES: {"eager": "acme_eager:Eager"}},
+            files={"acme_eager.py": EAGER},
         )
 
-        run = answer("--strategy", "momentum", "--symbol", "FB")
+        run = answer("--strategy", "eager", "--symbol", "FB")
 
         assert [len(user["fills"]) for user in run["users"]] == [1, 1]
-        assert all(user["settings"] == {} for user in run["users"])
+        for user in run["users"]:
+            assert user["settings"] == {}
+            assert Decimal(user["equity"][1]) != Decimal(user["capital"])
+            assert Decimal(user["profit"]) == Decimal(user["equity"][-1]) - Decimal(user["capital"])
         assert run["isolated"] is True
 
     def test_a_strategy_that_raises_ends_the_demo(self, environment):
