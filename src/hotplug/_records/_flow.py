@@ -1,32 +1,27 @@
-"""Frozen things that flow from room to room: records, statuses, changes, health."""
+"""What flows once plugins are at work: statuses, changes, entries, health."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from hotplug._records._found import PluginRecord
+
 __all__ = [
     "ChangeAction",
     "Changes",
-    "Discovery",
     "Entry",
     "EntrySort",
     "Health",
     "HealthStatus",
-    "PluginRecord",
     "PluginState",
     "PluginStatus",
-    "Problem",
     "RegistryChange",
-    "VERSION",
 ]
-
-VERSION: Final = "0.1.0"
-"""Of hotplug itself: what a plugin's own requirement of hotplug is held against."""
 
 PluginState = Literal[
     "discovered",
@@ -44,45 +39,6 @@ PluginState = Literal[
 EntrySort = Literal["item", "factory", "lazy"]
 ChangeAction = Literal["registered", "replaced", "unregistered"]
 HealthStatus = Literal["healthy", "degraded", "unhealthy", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class PluginRecord:
-    """One advertised entry point. Nothing has been imported yet."""
-
-    kind: str
-    group: str
-    name: str
-    value: str
-    distribution: str
-    version: str
-    path: str = ""
-    editable: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.kind}/{self.name} from {self.distribution} {self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something in the environment that hides a plugin, or may: *path* (and *line*) say where."""
-
-    path: str
-    line: int | None
-    reason: str
-    distribution: str = ""
-
-    def __str__(self) -> str:
-        place = self.path if self.line is None else f"{self.path}:{self.line}"
-        return f"{place}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class Discovery:
-    """What the environment advertises, and what in it is broken."""
-
-    records: tuple[PluginRecord, ...] = ()
-    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
