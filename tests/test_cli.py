@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 from rich.console import Console
 
+import hotplug
 from hotplug._cli import main
 from hotplug._cli._app import app
 from hotplug._cli._scene import Scene
@@ -626,7 +629,7 @@ def test_mro_of_a_class_of_a_plugin(cli, environment):
         ("acme_classes:number", 2, "is no class, but int"),
         ("acme_broken:B", 1, "import raised SystemExit: 3"),
         ("not_there:B", 1, "import raised ModuleNotFoundError"),
-        ("acme_interrupts:B", 1, "Aborted!"),
+        ("acme_interrupts:B", 130, ""),
     ],
 )
 def test_mro_of_what_is_no_class(cli, environment, name, exit_code, why):
@@ -802,3 +805,47 @@ def test_importing_hotplug_imports_no_screen():
     code = "import sys, hotplug, hotplug._cli; print({'click', 'rich'} & set(sys.modules))"
 
     assert python("-c", code).stdout.strip() == b"set()"
+
+
+def test_the_package_runs_as_a_program(monkeypatch, capsys):
+    """
+    `python -m hotplug` is the command line.
+    """
+    monkeypatch.setattr("sys.argv", ["hotplug", "--version"])
+
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(Path(hotplug.__file__).with_name("__main__.py")), run_name="__main__")
+
+    assert ended.value.code in (0, None)
+    assert hotplug.__version__ in capsys.readouterr().out
+
+
+def test_ctrl_c_is_130(cli, environment):
+    """
+    Who is interrupted while a verb runs ends with the code that shells expect, and no traceback.
+    """
+    environment.install(
+        "acme-verbs",
+        advertises={"hotplug.commands": {"long": "verbs:long"}},
+        files={"verbs.py": "def long():\n    raise KeyboardInterrupt\n"},
+    )
+
+    result = cli("long")
+
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+
+
+def test_ctrl_c_while_it_starts(monkeypatch):
+    """
+    An interrupt that comes before the first verb is known is the same.
+    """
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hotplug._cli._app.run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 130

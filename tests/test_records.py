@@ -26,7 +26,7 @@ def test_records_are_values():
     assert twin == RECORD
     assert hash(twin) == hash(RECORD)
     assert twin != dataclasses.replace(twin, version="2.0")
-    assert RECORD != Problem("x", None, "y")
+    assert Problem("x", None, "y") != RECORD
     assert str(RECORD) == "brokers/paper from acme 1.0"
     assert repr(Problem("f", 3, "bad")) == "Problem(path='f', line=3, reason='bad', distribution='')"
     assert [str(Problem("f", 3, "bad")), str(Problem("f", None, "bad"))] == ["f:3: bad", "f: bad"]

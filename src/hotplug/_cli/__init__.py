@@ -7,6 +7,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run ``hotplug`` with the arguments of this process, and end it with the exit code."""
-    from hotplug._cli._app import run  # click and rich are for who runs the command line
+    try:
+        from hotplug._cli._app import run  # click and rich are for who runs the command line
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from hotplug._records import PluginStatus
 
 __all__ = ["app", "run"]
+
+
+INTERRUPTED: Final = 130
+"""The exit code that shells give who was ended by Ctrl-C."""
 
 
 def run() -> None:
@@ -75,7 +79,9 @@ class Verbs(click.Group):
         """Run the verb; what plugin code raises ends as an error text that names it."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, click.Abort):
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except (click.ClickException, click.exceptions.Exit, SystemExit):
             raise
         except BaseException as error:  # border to plugin code
             record = ctx.meta.get("hotplug.plugin")

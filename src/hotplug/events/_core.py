@@ -41,19 +41,24 @@ class Core:
         if not max_age > 0:
             raise ValueError(f"max_age must be more than 0 seconds, not {max_age}")
         self.max_events = max_events
-        self.max_bytes = min(max_bytes, max_total_bytes)
-        self.max_payload = self.max_bytes // 2 - OVERHEAD
-        self.max_kept, self.max_kept_bytes = max_events // 2, self.max_bytes // 2
+        self.max_bytes: int = min(max_bytes, max_total_bytes)
+        self.max_payload: int = self.max_bytes // 2 - OVERHEAD
+        self.max_kept: int = max_events // 2
+        self.max_kept_bytes: int = self.max_bytes // 2
         self.max_age = max_age
         self.max_total_bytes = max_total_bytes
-        self.epoch = uuid4().hex[:12]
+        self.epoch: str = uuid4().hex[:12]
         # Reentrant, for finalizers and signal handlers that emit: they may run in the midst of an emit.
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self.rings: dict[str, Ring] = {}
         self.filled: OrderedDict[str, Ring] = OrderedDict()  # rings with events, longest silent first
         self.loudest: Ring | None = None  # the last of them: whoever emitted last
-        self.floor = 0
-        self.size = self.emitted = self.evicted = self.errors = self.refused = 0
+        self.floor: int = 0
+        self.size: int = 0
+        self.emitted: int = 0
+        self.evicted: int = 0
+        self.errors: int = 0
+        self.refused: int = 0
         self.closed = False
 
     def store(self, context: UserExecutionContext, type_: str, payload: Mapping[str, Any]) -> Stored:

@@ -42,12 +42,12 @@ class Ring:
     )
 
     def __init__(self, user_id: str, floor: int) -> None:
-        self.user_id = user_id
-        self.last = floor
+        self.user_id: str = user_id
+        self.last: int = floor
         self.recent: deque[Stored] = deque()
         self.kept: deque[Stored] = deque()
-        self.size = 0
-        self.kept_size = 0
+        self.size: int = 0
+        self.kept_size: int = 0
         self.newest: dict[tuple[str, str | None], int] = {}
         self.cursors: weakref.WeakSet[EventCursor] = weakref.WeakSet()
         self.sleepers: Sleepers = {}

@@ -47,9 +47,9 @@ class FunctionTool(Tool, Generic[P, R]):
         if read_only and destructive:
             raise ValueError(f"{_name_of(function)} cannot be both read-only and destructive")
         self.function = function
-        self.name = name or _name_of(function)
+        self.name: str = name or _name_of(function)
         self.read_only = read_only
-        self.destructive = not read_only if destructive is None else destructive
+        self.destructive: bool = not read_only if destructive is None else destructive
         self.idempotent = idempotent
         self.timeout = timeout
         self.run_in_thread = run_in_thread
