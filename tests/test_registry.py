@@ -332,14 +332,29 @@ def test_undo_takes_nothing_newer(registry):
 
 def test_undo_of_a_replaced_item(registry):
     """
-    A replaced item still stands in the entry that was registered, so its undo removes that.
+    What replaced an item is newer than its registration, so the undo of that leaves it alone.
     """
-    undo = registry.register("a", "old")
+    undo = registry.register("a", "old", tags=["t"])
     registry.replace("a", "new")
 
     undo()
 
-    assert "a" not in registry
+    assert registry["a"] == "new"
+    assert registry.list_by_tag("t") == ("a",)
+
+
+def test_undo_of_a_replaced_factory(registry):
+    """
+    The same holds for factories: tags and hits stay, and the old undo does nothing.
+    """
+    undo = registry.register_factory("a", lambda _: "old")
+    registry.get("a", ADA)
+    registry.replace_factory("a", lambda _: "new")
+
+    undo()
+
+    assert registry.get("a", ADA) == "new"
+    assert registry.metrics().hits["a"] == 2
 
 
 def test_withdrawn_objects_are_let_go(registry):

@@ -36,14 +36,16 @@ def test_listeners_hear_what_happened(registry):
         stood.append(change.key in registry)
 
     registry.subscribe(listen)
-    undo = registry.register("a", 1, tags=["t"], owner=PAPER)
+    registry.register("a", 1, tags=["t"], owner=PAPER)
     registry.replace("a", 2)
     registry.register_factory("f", lambda context: 1)
     registry.replace_factory("f", lambda context: 2)
     registry.register_lazy("l", list)
+    undo = registry.register("u", 1)
     registry.get("l")
-    undo()
+    registry.unregister("a")
     registry.unregister("f")
+    undo()
 
     assert [(change.action, change.key, change.entry.sort) for change in heard] == [
         ("registered", "a", "item"),
@@ -51,10 +53,12 @@ def test_listeners_hear_what_happened(registry):
         ("registered", "f", "factory"),
         ("replaced", "f", "factory"),
         ("registered", "l", "lazy"),
+        ("registered", "u", "item"),
         ("unregistered", "a", "item"),
         ("unregistered", "f", "factory"),
+        ("unregistered", "u", "item"),
     ]
-    assert stood == [True, True, True, True, True, False, False]
+    assert stood == [True] * 6 + [False] * 3
     assert heard[0].registry == "things"
     assert (heard[0].entry.tags, heard[0].entry.owner) == (("t",), PAPER)
 

@@ -119,7 +119,7 @@ class RegistryAgainstDict(RuleBasedStateMachine):
                 self.registry.replace(key, value)
         else:
             assert self.registry.replace(key, value) == entry[1]
-            entry[1] = value
+            self.model[key] = [entry[0], value, *entry[2:]]  # a newer one: the old undo does not know it
             self.told.append(("replaced", key))
 
     @rule(key=keys)
@@ -138,7 +138,7 @@ class RegistryAgainstDict(RuleBasedStateMachine):
                 self.registry.replace_factory(key, make)
         else:
             self.registry.replace_factory(key, make)
-            entry[1] = value
+            self.model[key] = [entry[0], value, *entry[2:]]
             self.told.append(("replaced", key))
 
     @rule(

@@ -217,12 +217,12 @@ def claim_no_code_under_the_lock(package: ModuleType) -> None:
     registry.subscribe(lambda change: note(f"listener to {change.action} {change.key}", None))
     registry.register("item", 1)
     registry.replace("item", 2)
-    undo = registry.register_factory("factory", lambda context: note("factory", 3))
+    registry.register_factory("factory", lambda context: note("factory", 3))
     registry.replace_factory("factory", lambda context: note("factory", 3))
     registry.register_lazy("lazy", lambda: note("load", 4))
     registry.get("factory", 1)
     registry.get("lazy")
-    undo()
+    registry.unregister("factory")
     registry.unregister("item")
 
     assert len(free) == 12
@@ -441,27 +441,29 @@ def test_readers_never_miss(eager_threads):
     """
     registry = original.UniversalRegistry("things")
     undo = [registry.register_lazy("a", lambda: 0)]
+    registry.register("b", 0)
     registry.get("a")
     done = threading.Event()
 
     def read() -> bool:
-        seen = [0]
+        superseded, replaced = [0], [0]
         while not done.is_set():
-            seen += [registry["a"], registry.get("a")]
+            superseded += [registry["a"], registry.get("a")]
+            replaced += [registry["b"], registry.get("b")]
             with registry.lease("a") as leased:
-                seen.append(leased)
-        return seen == sorted(seen)
+                superseded.append(leased)
+        return superseded == sorted(superseded) and replaced == sorted(replaced)
 
     def write() -> bool:
-        for number in range(1, 1000, 2):
-            registry.replace("a", number)
-            undo.append(registry.supersede(undo[-1], "a", load=lambda number=number: number + 1))
+        for number in range(1, 1001):
+            registry.replace("b", number)
+            undo.append(registry.supersede(undo[-1], "a", load=lambda number=number: number))
             registry.get("a")
         done.set()
         return True
 
     assert race(read, read, read, write) == [True] * 4
-    assert registry["a"] == 1000
+    assert (registry["a"], registry["b"]) == (1000, 1000)
 
 
 def test_counts_are_exact(eager_threads):

@@ -220,6 +220,31 @@ class Table(Generic[T]):
             record.maker = self._factory(key, factory, record)
         return self._publish(key, record, withdrawal.record)
 
+    def _put_in_place_of(
+        self,
+        key: str,
+        record: Record[T],
+        *,
+        item: T = ABSENT,
+        factory: Callable[[UserExecutionContext], T] | None = None,
+    ) -> None:
+        """
+        Swap *record* for one with the same facts and hits; the caller holds the lock.
+
+        A new record, so that the undo of the old registration leaves the newer object alone.
+        """
+        fresh: Record[T] = Record()
+        fresh.facts = record.facts
+        if self._counting:
+            fresh.hits = record.hits
+        if factory is None:
+            fresh.maker, fresh.item = record.maker, item
+        else:
+            fresh.maker = self._factory(key, factory, fresh)
+        self._table[key] = fresh
+        self._failing.pop(key, None)
+        self._queue("replaced", key, fresh)
+
     def _withdraw(self, key: str, record: Record[Any]) -> None:
         with self._writing:
             # Something newer may stand under the key by now; only our own record is ours to take.

@@ -292,8 +292,8 @@ class UniversalRegistry(Table[T]):
             self._refuse_if_frozen("replace", key)
             record = self._table.get(key)
             if record is not None and hasattr(record, "item"):
-                old, record.item = record.item, item
-                self._queue("replaced", key, record)
+                old = record.item
+                self._put_in_place_of(key, record, item=item)
         if old is ABSENT:
             raise self._unfit(key, "" if record is None else _why_not_replaceable(record))
         self._announcer.deliver()
@@ -310,9 +310,7 @@ class UniversalRegistry(Table[T]):
             old = None if record is None else record.maker
             replaced = record is not None and isinstance(old, Factory)
             if record is not None and replaced:
-                record.maker = self._factory(key, factory, record)
-                self._failing.pop(key, None)
-                self._queue("replaced", key, record)
+                self._put_in_place_of(key, record, factory=factory)
         if not replaced:
             raise self._unfit(key, "" if record is None else "it is no factory: use replace")
         self._announcer.deliver()
