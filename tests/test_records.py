@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import pickle
 import subprocess
 import sys
 
 import pytest
 
-from hotplug import Discovery, PluginRecord, Problem
+from hotplug import Discovery, PluginRecord, Problem, UniversalRegistry
 
 RECORD = PluginRecord("brokers", "hotplug.brokers", "paper", "m:C", "acme", "1.0")
 
@@ -90,3 +91,20 @@ def test_unknown_records():
 
     with pytest.raises(AttributeError, match="no attribute 'Recrod'"):
         _ = _records.Recrod
+
+
+def test_views_travel():
+    """
+    What a registry says of itself can be copied, pickled, turned into dicts and JSON, and hashed; not changed.
+    """
+    registry = UniversalRegistry("things")
+    registry.register("a", 1, tags=["t"], metadata={"key": [1]})
+    views = (*registry.entries(), registry.metrics(), registry.health())
+
+    for view in views:
+        assert copy.deepcopy(view) == pickle.loads(pickle.dumps(view)) == view
+        assert isinstance(hash(view), int)
+    assert json.dumps(dataclasses.asdict(views[0]))
+    assert dataclasses.asdict(registry.metrics())["hits"] == {"a": 0}
+    with pytest.raises(TypeError, match="cannot be changed"):
+        registry.entries()[0].metadata["key"] = 2

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from hotplug._config._lines import lines_of
 from hotplug._config._reading import Reading, document_of
-from hotplug._config._settings import EntryConfig, HostSettings, PluginPolicy, Table
+from hotplug._config._settings import EntryConfig, HostSettings, PluginPolicy
+from hotplug._records import FrozenDict
 from hotplug._signature import Secret, dotted, masked, reveal
 from hotplug.errors import ConfigError, close_match
 
@@ -47,7 +48,7 @@ class Config:
     host: HostSettings = field(default_factory=HostSettings)
     plugins: PluginPolicy = field(default_factory=PluginPolicy)
     entries: Mapping[tuple[str, str], EntryConfig] = field(
-        default_factory=Table[tuple[str, str], EntryConfig], hash=False
+        default_factory=FrozenDict[tuple[str, str], EntryConfig], hash=False
     )
     source: str = field(default="", compare=False)
     text: str = field(default="", compare=False, repr=False)
@@ -77,7 +78,7 @@ class Config:
         reading = Reading(document_of(text, source), str(folder))
         if reading.misfits:
             raise _refusal(reading.misfits, text, source)
-        return cls(reading.host, reading.plugins, Table(reading.entries), source, text)
+        return cls(reading.host, reading.plugins, FrozenDict(reading.entries), source, text)
 
     @staticmethod
     def find(explicit: str | Path | None = None) -> Path | None:

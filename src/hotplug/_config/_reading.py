@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from hotplug._config._settings import EntryConfig, HostSettings, PluginPolicy, Table
+from hotplug._config._settings import EntryConfig, HostSettings, PluginPolicy
+from hotplug._records import FrozenDict
 from hotplug._signature import Misfit, Parameter, Secret, Signature, fit, settings_of
 from hotplug.errors import ConfigError, close_match
 
@@ -87,7 +88,7 @@ class Reading:
             self._check_plugin(name, ("plugins", "disable", place))
         for name in policy.conflicts:
             self._check_plugin(name, ("plugins", "conflicts", name))
-        return replace(policy, conflicts=Table(policy.conflicts))
+        return replace(policy, conflicts=FrozenDict(policy.conflicts))
 
     def _check_plugin(self, name: str, path: Steps) -> None:
         if not PLUGIN.fullmatch(name):
@@ -122,7 +123,7 @@ class Reading:
         own: dict[str, Any] = {name: value for name, value in values.items() if name in ENTRY}
         own["settings"] = self._frozen(table.get("settings", {}), (*path, "settings"))
         chosen = {name: self._frozen(table[name], (*path, name)) for name in table if name in options}
-        return EntryConfig(kind, key, own.pop("plugin", key), **own, options=Table(chosen))
+        return EntryConfig(kind, key, own.pop("plugin", key), **own, options=FrozenDict(chosen))
 
     # -- the smallest steps ------------------------------------------------------------------------
 
@@ -149,7 +150,7 @@ class Reading:
         for kind in SECRETS:
             if table.keys() == {kind}:
                 return self._secret(kind, table[kind], path)
-        return Table({key: self._frozen(item, (*path, key)) for key, item in table.items()})
+        return FrozenDict({key: self._frozen(item, (*path, key)) for key, item in table.items()})
 
     def _secret(self, kind: Literal["env", "file"], name: object, path: Steps) -> Secret | None:
         if isinstance(name, str) and name:

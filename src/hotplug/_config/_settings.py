@@ -6,37 +6,21 @@ import re
 from collections.abc import Mapping  # noqa: TC003 - read from the annotations when a file is
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
-from typing import Final, NoReturn, TypeVar, cast
+from typing import Final, cast
 
-__all__ = ["EntryConfig", "HostSettings", "PluginPolicy", "Table", "alike"]
+from hotplug._records import FrozenDict
 
-K = TypeVar("K")
-V = TypeVar("V")
+__all__ = ["EntryConfig", "HostSettings", "PluginPolicy", "alike"]
+
 SEPARATORS: Final = re.compile(r"[-_.]+")
-
-
-class Table(dict[K, V]):
-    """A table that stays as it is: prints, compares, copies and serialises as a dict, refuses to change."""
-
-    __slots__ = ()
-
-    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
-        raise TypeError("a configuration cannot be changed; parse another one and apply it")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = _refuse
-    setdefault = update = _refuse  # pyright: ignore[reportAssignmentType] - what is refused has no signature
-
-    def __reduce__(self) -> tuple[type[Table[K, V]], tuple[dict[K, V]]]:
-        return Table, (dict(self),)
 
 
 def alike(one: object, other: object) -> bool:
     """Whether two values say the same in TOML: there, ``true`` is not ``1``, and ``nan`` is ``nan``."""
     if type(one) is not type(other):
         return False
-    if isinstance(one, Table):
-        mine, theirs = cast("Table[str, object]", one), cast("Table[str, object]", other)
+    if isinstance(one, FrozenDict):
+        mine, theirs = cast("FrozenDict[str, object]", one), cast("FrozenDict[str, object]", other)
         return mine.keys() == theirs.keys() and all(alike(mine[key], theirs[key]) for key in mine)
     if isinstance(one, tuple):
         pair = cast("tuple[object, ...]", one), cast("tuple[object, ...]", other)
@@ -74,7 +58,7 @@ class PluginPolicy:
 
     disable: tuple[str, ...] = ()
     allow: tuple[str, ...] | None = None
-    conflicts: Mapping[str, str] = field(default_factory=Table[str, str], hash=False)
+    conflicts: Mapping[str, str] = field(default_factory=FrozenDict[str, str], hash=False)
 
     def disabled(self, kind: str, name: str) -> bool:
         """Whether the plugin must not be imported."""
@@ -103,8 +87,8 @@ class EntryConfig:
     connect: bool = False
     required: bool = False
     tags: tuple[str, ...] = ()
-    settings: Mapping[str, object] = field(default_factory=Table[str, object], hash=False)
-    options: Mapping[str, object] = field(default_factory=Table[str, object], hash=False)
+    settings: Mapping[str, object] = field(default_factory=FrozenDict[str, object], hash=False)
+    options: Mapping[str, object] = field(default_factory=FrozenDict[str, object], hash=False)
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hotplug._records._found import VERSION, Discovery, PluginRecord, Problem
+from hotplug._records._frozen import FrozenDict
 
 if TYPE_CHECKING:
     from hotplug._records._flow import ChangeAction as ChangeAction
@@ -23,6 +24,7 @@ __all__ = [
     "Discovery",
     "Entry",
     "EntrySort",
+    "FrozenDict",
     "Health",
     "HealthStatus",
     "PluginRecord",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from hotplug._records._found import PluginRecord  # noqa: TC001 - who converts to a status reads it
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-
-    from hotplug._records._found import PluginRecord
 
 __all__ = [
     "ChangeAction",
@@ -88,7 +88,7 @@ class Health:
     status: HealthStatus
     issues: tuple[str, ...] = ()
     checked_at: datetime | None = None
-    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final, dataclass_transform
 
-__all__ = ["VERSION", "Discovery", "Frozen", "PluginRecord", "Problem"]
+__all__ = ["Discovery", "Frozen", "PluginRecord", "Problem", "VERSION"]
 
 VERSION: Final = "0.1.0"
 """Of hotplug itself: what a plugin's own requirement of hotplug is held against."""

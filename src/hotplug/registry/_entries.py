@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from hotplug._records import Entry
+from hotplug._records import Entry, FrozenDict
 from hotplug.registry._making import Once
 from hotplug.registry._metrics import reading
 
@@ -25,7 +24,7 @@ class Facts(NamedTuple):
     """What was said of an entry when it was registered."""
 
     tags: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = MappingProxyType({})
+    metadata: Mapping[str, Any] = FrozenDict()
     owner: PluginRecord | None = None
     generation: int = 0
 
@@ -37,7 +36,7 @@ def facts_of(tags: Iterable[str], metadata: Mapping[str, object] | None, owner: 
     """The facts, copied, so that the caller may go on changing what it passed."""
     return Facts(
         tags=_tags_of(tags),
-        metadata=MappingProxyType(dict(metadata)) if metadata else no_facts.metadata,
+        metadata=FrozenDict(metadata) if metadata else no_facts.metadata,
         owner=owner,
         generation=0 if owner is None else 1,
     )

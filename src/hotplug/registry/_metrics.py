@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ class RegistryMetrics:
     misses: int
     creations: int
     failures: int
-    hits: Mapping[str, int]
+    hits: Mapping[str, int] = field(hash=False)
 
 
 def reading(counter: count[int]) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
-from hotplug._records import Health
+from hotplug._records import FrozenDict, Health
 from hotplug.registry._entries import Factory, Lazy, hits_of, view
 from hotplug.registry._gate import Validator
 from hotplug.registry._quiet import quiet_variant
@@ -199,7 +198,7 @@ class UniversalRegistry(Table[T]):
         """What was counted so far; no count is lost, however many threads there are."""
         table = self._table.copy()
         hits = {key: hits_of(record) for key, record in table.items()} if self._counting else {}
-        return self._counters.report(len(table), MappingProxyType(hits))
+        return self._counters.report(len(table), FrozenDict(hits))
 
     def health(self) -> Health:
         """``degraded`` while the last load or factory call of some key failed; calls nothing."""
@@ -208,7 +207,7 @@ class UniversalRegistry(Table[T]):
             status="degraded" if failing else "healthy",
             issues=tuple(f"{self._name}/{key}: {text}" for key, text in failing.items()),
             checked_at=datetime.now(UTC),
-            details=MappingProxyType({"entries": len(self._table), "frozen": self._frozen}),
+            details=FrozenDict(entries=len(self._table), frozen=self._frozen),
         )
 
     # -- writing: under the lock, after everybody's code has run --------------------------------------
