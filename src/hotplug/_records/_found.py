@@ -49,6 +49,12 @@ class Frozen:
         setattr(cls, "__match_args__", cls._fields)  # noqa: B010 - checkers derive it, and mind
 
     def __init__(self, *values: Any, **named: Any) -> None:
+        if len(values) == len(self._fields) and not named:  # as discovery makes them, by the thousand
+            self.__dict__.update(zip(self._fields, values, strict=True))
+        else:
+            self._fill(values, named)
+
+    def _fill(self, values: tuple[Any, ...], named: dict[str, Any]) -> None:
         given = dict(zip(self._fields, values, strict=False))
         if len(values) > len(self._fields) or not given.keys().isdisjoint(named):
             raise TypeError(f"{type(self).__name__}() got more values than it has fields")
