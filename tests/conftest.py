@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+ADDER = "def adder(a: int, b: int) -> int:\n    return a + b\n"
 
 
 @pytest.fixture
@@ -36,6 +39,35 @@ def cli(environment, monkeypatch, tmp_path):
         if config is not None:
             (tmp_path / "hotplug.toml").write_text(config)
         return CliRunner().invoke(app, ["--path", str(environment.folder), *arguments])
+
+    return run
+
+
+@pytest.fixture
+def plugin(environment):
+    """Installs a plugin, a tool unless said otherwise."""
+
+    def install(code=ADDER, *, name="adder", group="hotplug.tools", value=None, distribution="acme", **facts):
+        module = f"{distribution.replace('-', '_')}_{name}"
+        return environment.install(
+            distribution,
+            "1.0",
+            advertises={group: {name: f"{module}:{value or 'adder'}"}},
+            files={f"{module}.py": code},
+            **facts,
+        )
+
+    return install
+
+
+@pytest.fixture
+def diagnose(cli):
+    """The doctor's rows and exit code."""
+
+    def run(*arguments, config=None):
+        answer = cli("doctor", "--json", *arguments, config=config)
+        assert answer.stderr == ""
+        return json.loads(answer.stdout), answer.exit_code
 
     return run
 
@@ -73,3 +105,84 @@ def tick(tmp_path: Path) -> Callable[[], None]:
             probe.write_text("")
 
     return wait
+
+
+@pytest.fixture
+def acme(environment, monkeypatch):
+    """
+    A small world of plugins: three kinds with one contract, and ``plugin(name, code)`` to install for them.
+
+    Plugins import `Thing` (the contract), `log` (a list) and `gate` (an `Event`) from ``acme_contract``.
+    """
+    import abc
+    import threading
+
+    import hotplug
+
+    class Thing(abc.ABC):
+        """What all plugins of this world are."""
+
+        requires: tuple[str, ...] = ()
+
+        @abc.abstractmethod
+        def do(self) -> str: ...
+
+    contract = type(sys)("acme_contract")
+    contract.Thing, contract.log, contract.gate = Thing, [], threading.Event()
+    monkeypatch.setitem(sys.modules, "acme_contract", contract)
+    things = hotplug.Kind("things", Thing, group="acme.things")
+    views = hotplug.Kind("views", Thing, group="acme.views", scope=hotplug.Scope.USER)
+    engines = hotplug.Kind("engines", Thing, group="acme.engines", up="start", down="stop")
+    plain = "class Plain(Thing):\n    def do(self): return 'done'\n"
+
+    def plugin(name, code="", *, group="acme.things", value=None, head="", **facts):
+        """Install ``acme-NAME``: *code* is the rest of its class ``Plain``, *head* comes before that."""
+        body = "".join(f"    {line}\n" for line in code.splitlines())
+        if group == "acme.engines":
+            body = "    async def start(self): ...\n    async def stop(self): ...\n" + body
+        text = f"import asyncio, threading\nfrom acme_contract import *\n{head}\n{plain}{body}"
+        environment.install(
+            f"acme-{name}",
+            facts.pop("version", "1.0"),
+            advertises={group: {facts.pop("key", name): value or f"acme_{name}:Plain"}},
+            files={f"acme_{name}.py": text, **facts.pop("files", {})},
+            **facts,
+        )
+
+    def host(config="", **options):
+        parsed = hotplug.Config.parse(config) if isinstance(config, str) else config
+        options.setdefault("kinds", [things, views, engines])
+        return hotplug.Host(parsed, path=environment.path, cache=False, **options)
+
+    def state(host, name):
+        [status] = [status for status in host.plugins if status.name == name]
+        return status
+
+    return SimpleNamespace(
+        environment=environment,
+        contract=contract,
+        log=contract.log,
+        gate=contract.gate,
+        Thing=Thing,
+        things=things,
+        views=views,
+        engines=engines,
+        plugin=plugin,
+        host=host,
+        state=state,
+        parse=hotplug.Config.parse,
+    )
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """No thread is left when the test is over."""
+    import threading
+
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 10
+    while left := set(threading.enumerate()) - before:
+        for thread in left:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        assert time.monotonic() < deadline, f"still running: {left}"

@@ -55,6 +55,8 @@ class Kind(Generic[T]):
     ) -> None:
         if not name.isidentifier() or name in RESERVED:
             raise ConfigError(f"a kind's name is an identifier and none of {sorted(RESERVED)}, not {name!r}")
+        if up is not None and scope is Scope.USER:
+            raise ConfigError(f"{name}: what is made for each user is nothing that the host could start")
         self.name: Final = name
         self.contract: Final = contract
         self.group: Final = group or f"hotplug.{name}"
@@ -70,6 +72,10 @@ class Kind(Generic[T]):
         kind = cls("internal", "builtins:object", group=group)
         object.__setattr__(kind, "name", name)
         return kind
+
+    def is_same(self, other: Kind[Any]) -> bool:
+        """Whether *other* says the same in all respects."""
+        return all(getattr(self, fact) == getattr(other, fact) for fact in self.__slots__)
 
     def make_registry(self) -> UniversalRegistry[T]:
         """A registry for objects of this kind."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import contextvars
-import inspect
+import logging
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-__all__ = ["HomeLoop", "Outcome", "Stuck", "WalledCall", "close_of", "name_and_text", "within"]
+__all__ = ["HomeLoop", "Outcome", "Stuck", "WalledCall", "close_of", "name_and_text", "to_the_end", "within"]
 
 T = TypeVar("T")
+_log = logging.getLogger("hotplug.host")
 
+END_LIMIT: Final = 5.0  # seconds that the tasks of an owned loop have to end
 GRACE: Final = 5.0  # seconds that cancelled plugin code has to clean up before it is left behind
 
 
@@ -77,23 +80,49 @@ class HomeLoop:
     `run` may be called from every thread but the loop's own; `is_here` tells.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread | None = None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: Final = loop
-        self._thread = thread
+        self._thread: threading.Thread | None = None
+        self._ending = False
+        self._seems_blocked = False
         self._kept: set[asyncio.Task[object]] = set()
 
     @classmethod
     def own(cls, name: str) -> HomeLoop:
         """A new loop, running in a daemon thread called *name* until `close`."""
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name=name, daemon=True)
-        thread.start()
-        return cls(loop, thread)
+        home = cls(asyncio.new_event_loop())
+        thread = threading.Thread(target=home._serve, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads
+            home.loop.close()
+            raise
+        home._thread = thread
+        return home
 
     @classmethod
     def adopt(cls) -> HomeLoop:
         """The loop that is running right now; `close` leaves it alone."""
         return cls(asyncio.get_running_loop())
+
+    def _serve(self) -> None:
+        while not (self._ending or self.loop.is_closed()):
+            self._survives(self.loop.run_forever)
+        while not (self.loop.is_closed() or self._survives(self._end_tasks)):
+            pass
+        self.loop.close()
+
+    def _survives(self, run: Callable[[], None]) -> bool:
+        """Whether *run* came to its end: a task that raises SystemExit would take the loop of all along."""
+        try:
+            run()
+        except BaseException as error:  # noqa: BLE001 - the border to plugin code
+            _log.error("a task on the home loop raised %s: the loop goes on", name_and_text(error))
+            return False
+        return True
+
+    def _end_tasks(self) -> None:
+        self.loop.run_until_complete(_end_tasks(END_LIMIT))
 
     @property
     def is_here(self) -> bool:
@@ -103,20 +132,58 @@ class HomeLoop:
         except RuntimeError:
             return False
 
-    def run(self, work: Coroutine[Any, Any, T], limit: float | None = None) -> T:
-        """
-        Run *work* on the loop and wait for it, *limit* seconds at most (`TimeoutError`, and it is cancelled).
+    @property
+    def _is_over(self) -> bool:
+        if self._thread is None:
+            return not self.loop.is_running()
+        return self._ending
 
-        A loop that does not even take the cancellation (somebody blocks it) gives `Stuck`.
+    def run(self, work: Coroutine[Any, Any, T], patience: float = 30.0) -> T:
         """
-        future = asyncio.run_coroutine_threadsafe(_limited(work, limit), self.loop)
+        Run *work* on the loop and wait for it; who is interrupted meanwhile has it cancelled.
+
+        A loop that does not turn for *patience* seconds (somebody blocks it) gives `Stuck`. Where the
+        loop is over, as an application's own may be, *work* is run on one made for it.
+        """
+        future = self._submit(work)
+        if future is not None:
+            return self._result(future, patience)
+        other = HomeLoop.own("hotplug late home")
         try:
-            return future.result(None if limit is None else limit + 1.0)
-        except TimeoutError:
-            if future.done():
-                raise
+            return other.run(work, patience)
+        finally:
+            other.close()
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T] | None:
+        if self._is_over:
+            return None
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self.loop)
+        except RuntimeError:  # it was closed between the two lines
+            return None
+
+    def _result(self, future: concurrent.futures.Future[T], patience: float) -> T:
+        try:
+            while not future.done():
+                self._see_it_turn(future, patience)
+            return future.result()
+        except BaseException:
             future.cancel()
-            raise Stuck(self._thread.name if self._thread else "the running loop", limit or 0.0) from None
+            raise
+
+    def _see_it_turn(self, future: concurrent.futures.Future[T], patience: float) -> None:
+        """Return when *future* is done, or the loop was seen at work; else raise `Stuck`."""
+        turned = threading.Event()
+        # Who was found blocked once is not waited for as long again.
+        limit = min(patience, 1.0) if self._seems_blocked else patience
+        try:
+            self.loop.call_soon_threadsafe(turned.set)
+        except RuntimeError:  # it was closed, by its application
+            limit = 0.0
+        concurrent.futures.wait({future}, limit)
+        self._seems_blocked = not (turned.is_set() or future.done())
+        if self._seems_blocked:
+            raise Stuck(self._thread.name if self._thread else "the thread of the running loop", limit)
 
     def keep(self, work: Coroutine[Any, Any, object]) -> None:
         """Start *work* on this loop from the loop itself, and hold on to it until it is over."""
@@ -124,40 +191,63 @@ class HomeLoop:
         self._kept.add(task)
         task.add_done_callback(self._kept.discard)
 
-    def close(self, limit: float = 5.0) -> str | None:
-        """End an owned loop with all its tasks; the name of its thread if that would not end."""
+    async def kept_is_over(self) -> None:
+        """Wait for what is kept; on this loop."""
+        while self._kept:
+            await asyncio.wait(set(self._kept))
+
+    def close(self, limit: float = END_LIMIT + 1.0) -> str | None:
+        """End an owned loop with all its tasks; the name of its thread if that would not end. Idempotent."""
         if self._thread is None:
             return None
-        with contextlib.suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(_end_tasks(), self.loop).result(limit)
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._ending = True
+        with contextlib.suppress(RuntimeError):  # it is closed
+            self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(limit)
-        if self._thread.is_alive():
-            return self._thread.name
-        self.loop.close()
-        return None
+        return self._thread.name if self._thread.is_alive() else None
 
 
-async def _limited(work: Coroutine[Any, Any, T], limit: float | None) -> T:
-    return await asyncio.wait_for(work, limit)
-
-
-async def _end_tasks() -> None:
-    """Cancel what still runs on this loop and wait until it is over."""
+async def _end_tasks(limit: float) -> None:
+    """Cancel what still runs on this loop and wait until it is over, *limit* seconds at most."""
+    loop = asyncio.get_running_loop()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    loop = asyncio.get_running_loop()
-    await loop.shutdown_asyncgens()
-    await loop.shutdown_default_executor()
+    # Not wait_for: cancelled, the last of them would join the threads of a pool on this loop.
+    ending = {*others, *map(loop.create_task, (loop.shutdown_asyncgens(), loop.shutdown_default_executor()))}
+    await asyncio.wait(ending, timeout=limit)
+
+
+async def to_the_end(work: Awaitable[T]) -> T:
+    """
+    What *work* gives or raises.
+
+    Who is cancelled while waiting waits on until it is over, and is cancelled then: nothing is half done.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled() and (raised := task.exception()) is not None:
+        _log.warning("cancelled while waiting for what raised %s", name_and_text(raised))
+    try:
+        raise cancelled
+    finally:
+        del cancelled  # its traceback refers to this frame
 
 
 def close_of(thing: object) -> Callable[[], Any] | None:
-    """The method that closes *thing*: ``aclose`` or else ``close``, where it has one."""
+    """The method that closes *thing*: ``aclose`` or else ``close``, where it has one. Runs plugin code."""
+    if issubclass(type(thing), type):  # isinstance would believe what its __class__ says
+        return None
     for name in ("aclose", "close"):
         method = getattr(thing, name, None)
-        if callable(method) and not inspect.isclass(thing):
+        if callable(method):
             return method  # type: ignore[no-any-return]
     return None
 

@@ -27,9 +27,9 @@ class UserExecutionContext:
     """
     One user's request: who asks, in which thread (conversation) and run.
 
-    Immutable and safe to share between threads; *metadata* is copied deeply on the way in
-    and read-only afterwards. Raises `InvalidContextError` for a user, thread, run or request
-    id that is blank or no string.
+    Immutable and safe to share between threads; *metadata* is copied deeply on the way in and
+    read-only afterwards. Can be compared, hashed, copied and pickled. Raises `InvalidContextError` for
+    a user, thread, run or request id that is blank or no string.
     """
 
     user_id: str
@@ -48,6 +48,10 @@ class UserExecutionContext:
             raise InvalidContextError(f"contexts nest {MAX_DEPTH} deep at most (user {self.user_id!r})")
         object.__setattr__(self, "metadata", MappingProxyType(_deep_copy(self.metadata)))
 
+    def __reduce__(self) -> tuple[type[UserExecutionContext], tuple[Any, ...]]:
+        ids = self.user_id, self.thread_id, self.run_id, self.request_id
+        return UserExecutionContext, (*ids, dict(self.metadata), self.depth)
+
     def child(self, **metadata: Any) -> UserExecutionContext:
         """The same user, thread and run; a request of its own, one level deeper."""
         merged = {**self.metadata, **metadata}
@@ -64,5 +68,5 @@ def _refuse_blank(name: str, value: object) -> None:
 def _deep_copy(metadata: object) -> dict[str, Any]:
     try:
         return copy.deepcopy(dict(metadata))  # type: ignore[call-overload]
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # copying runs the values' own code
         raise InvalidContextError(f"metadata must be a mapping of copyable values: {error}") from error

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["PROJECT", "hookimpl", "hotplug_changed", "hotplug_discovered", "hotplug_kinds"]
 
 PROJECT = "hotplug"
-hookimpl = pluggy.HookimplMarker(PROJECT)
+hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
 _hookspec = pluggy.HookspecMarker(PROJECT)
 
 

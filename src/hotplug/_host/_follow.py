@@ -12,96 +12,44 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from dataclasses import dataclass, replace
+import threading
+import time
 from typing import TYPE_CHECKING, Any, Final
 
-from hotplug._host._closing import attempt, settle
-from hotplug._host._plugin import Plugin
-from hotplug._host._policy import Seat, plan
+from hotplug._host._closing import attempt, blocked, finished, settle
+from hotplug._host._difference import compare, in_order
+from hotplug._host._policy import plan
+from hotplug._host._publication import Publication
 from hotplug._host._starting import Starting
-from hotplug._loader import forget_modules
-from hotplug.errors import DuplicateKeyError, FrozenRegistryError, PluginError, StartError
+from hotplug._lifecycle import Stuck
+from hotplug._loader import drop_modules, forget_modules, modules_of
+from hotplug.errors import FrozenRegistryError, PluginError, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from hotplug._host._host import Host
+    from hotplug._host._plugin import Plugin
+    from hotplug._host._policy import Seat
     from hotplug._records import Changes
-    from hotplug.registry import UniversalRegistry
 
-__all__ = ["Follower"]
+__all__ = ["Follower", "is_required"]
 
 _log = logging.getLogger("hotplug.host")
 
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What separates the plugins that stand from the seats that are wanted."""
-
-    changes: Changes
-    kept: Sequence[Plugin]
-    held: Sequence[Plugin]
-    gone: Sequence[Plugin]
-    swapped: Sequence[tuple[Plugin, Seat]]
-    added: Sequence[Seat]
-    idle: Sequence[Seat]
-
-
-def compare(standing: Sequence[Plugin], seats: Sequence[Seat], *, hold: bool) -> Difference:
-    """
-    Who stays, comes, changes and goes.
-
-    With *hold*, what runs is protected from the environment: a distribution whose code is imported is
-    not replaced in this process, and a name being served is not lost to a newcomer.
-    """
-    holders = {plugin.seat.name: plugin for plugin in standing if plugin.seat.may_load}
-    held: list[Plugin] = []
-    if hold:
-        busy = _busy_distributions(holders.values(), seats)
-        held = [plugin for plugin in holders.values() if plugin.distribution in busy]
-        standing = [plugin for plugin in standing if plugin.distribution not in busy]
-        seats = [_defended(seat, holders) for seat in seats if seat.status.record.distribution not in busy]
-    changes = plan([plugin.seat for plugin in standing], seats)
-    wanted = {seat.name: seat for seat in seats if seat.may_load}
-    return Difference(
-        changes=replace(changes, failed=(*(plugin.seat.name for plugin in held), *changes.failed)),
-        kept=[holders[name] for name in changes.unchanged],
-        held=held,
-        gone=[holders[name] for name in changes.removed],
-        swapped=[(holders[name], wanted[name]) for name in changes.changed],
-        added=[wanted[name] for name in changes.added],
-        idle=[seat for seat in seats if not seat.may_load],
-    )
-
-
-def _busy_distributions(holders: Iterable[Plugin], seats: Sequence[Seat]) -> set[str]:
-    """The distributions that changed on disk although their code is imported here."""
-    on_disk = {seat.status.record.distribution: (seat.status.record.version, seat.stamp) for seat in seats}
-    return {
-        plugin.distribution
-        for plugin in holders
-        if plugin.distribution in on_disk
-        and on_disk[plugin.distribution] != (plugin.seat.status.record.version, plugin.seat.stamp)
-        and plugin.is_in_use
-    }
-
-
-def _defended(seat: Seat, holders: Mapping[str, Plugin]) -> Seat:
-    """Who holds a name keeps it when somebody else claims it too."""
-    holder = holders.get(seat.name)
-    if holder is None or seat.status.state != "conflict" or seat.status.record != holder.seat.status.record:
-        return seat
-    return holder.seat
+TURN: Final = 2.0  # seconds above any limit that the home loop has to come round
 
 
 class Follower:
-    """The plugins that stand, and how they come to differ. One call at a time: the host sees to that."""
+    """The plugins that stand, and how they come to differ. One verb at a time: the host sees to that."""
 
     def __init__(self, host: Host) -> None:
         self._host: Final = host
         self.standing: tuple[Plugin, ...] = ()
+        self._guard: Final = threading.Lock()
         self._running: list[Plugin] = []
         self._made: list[Plugin] = []
+        self._gone_but_stuck: list[Plugin] = []
 
     # -- following ---------------------------------------------------------------------------------
 
@@ -116,41 +64,68 @@ class Follower:
         With *config_first* the configuration is what changed: what it names is checked and connected
         beside the running plugins first, and any failure is raised with nothing touched.
         """
-        difference = compare(self.standing, seats, hold=not config_first)
-        publication = _Publication(self._host, difference)
-        if config_first:
-            self._check_beside(publication)
-        failed = publication.publish(strict=config_first)
-        self.standing = _in_order(seats, publication.plugins())
-        self._retire([*publication.replaced(), *difference.gone])
+        standing = [plugin for plugin in self.standing if not self._could_stand_now(plugin)]
+        difference = compare(standing, seats, hold=not config_first)
+        self._make_way(difference.swapped)
+        publication = Publication(self._host, difference)
+        with self._guard:
+            ran = tuple(self._running)
+        try:
+            if config_first:
+                self._check_beside(publication)
+            publication.publish(strict=config_first)
+        except BaseException:
+            self._drop(publication.beside, ran)
+            raise
+        self.standing = in_order(seats, publication.listed)
+        self._retire(publication.retired)
         if not config_first:
             for plugin in difference.kept:
                 plugin.try_again()
         for plugin in difference.held:
-            plugin.mark(
-                reason="restart required",
-                remedy=f"{plugin.distribution} changed on disk: restart to use it",
-            )
-        changes = difference.changes
-        return replace(changes, failed=(*changes.failed, *failed))
+            plugin.restart_required(f"{plugin.distribution} changed on disk: restart to use it")
+        return publication.changes
 
-    def _check_beside(self, publication: _Publication) -> None:
+    def _could_stand_now(self, plugin: Plugin) -> bool:
+        """Whether its key was taken when it came, and is free by now."""
+        if plugin.stands or not plugin.seat.may_load:
+            return False
+        registry = self._host.registries[plugin.seat.kind.name]
+        return not registry.frozen and plugin.seat.status.key not in registry
+
+    def _make_way(self, swapped: Iterable[tuple[Plugin, Seat]]) -> None:
+        """Drop the modules of what never worked and was installed anew, unless others work with them."""
+        for old, seat in swapped:
+            if old.status.state == "failed" and old.seat.stamp != seat.stamp:
+                modules = set(modules_of(old.seat.status.record))
+                others = (plugin for plugin in self.standing if plugin.is_in_use)
+                if not any(modules.intersection(modules_of(other.seat.status.record)) for other in others):
+                    drop_modules(old.seat.status.record)
+
+    def _check_beside(self, publication: Publication) -> None:
         """Import and check what the configuration names; connect what shall be connected."""
-        connected: list[Plugin] = []
-        try:
-            for plugin in publication.beside:
-                if plugin.seat.entry is not None and plugin.seat.may_load:
-                    plugin.prepared()
-                    if plugin.shall_run:
-                        plugin.obtain()
-                        self._up(plugin)
-                        connected.append(plugin)
-            for plugin in publication.rejected:
-                raise PluginError(f"{plugin.status.reason}: {plugin.status.remedy}", plugin.status.record)
-        except BaseException:
-            for plugin in reversed(connected):
-                self._end(plugin)
-            raise
+        beside = publication.beside
+        for plugin in beside:
+            if plugin.seat.entry is not None:
+                plugin.prepared()
+        for plugin in publication.rejected:
+            raise PluginError(f"{plugin.status.reason}: {plugin.status.remedy}", plugin.status.record)
+
+        def refuse(plugin: Plugin, error: PluginError) -> None:
+            if plugin.seat.entry is not None and plugin in beside:
+                raise error
+
+        others = [plugin for plugin in publication.listed if plugin.stands]
+        self._start(Starting([*others, *beside], beside), refuse)
+
+    def _drop(self, beside: Sequence[Plugin], ran: Sequence[Plugin]) -> None:
+        """End what was made beside and will not stand, and what was started for it."""
+        with self._guard:
+            started = [plugin for plugin in reversed(self._running) if plugin not in ran]
+        for plugin in started:
+            _log_all(self._finish(self._ending([plugin], [plugin] if plugin in beside else [])))
+        for plugin in reversed(beside):
+            self._end(plugin)
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -158,195 +133,176 @@ class Follower:
         """Load what is required (or *everything*); raises `StartError` if any of it does not work."""
         failures: list[tuple[str, str]] = []
         for plugin in self.standing:
-            entry = plugin.seat.entry
-            if not (everything or (entry is not None and entry.required)):
+            required = is_required(plugin)
+            if not (everything or required):
                 continue
-            if plugin.seat.may_load:
+            if plugin.stands:
                 try:
                     plugin.obtain()
                 except PluginError as error:
                     failures.append((plugin.seat.name, str(error)))
-            elif plugin.status.reason not in _BY_CHOICE or (entry is not None and entry.required):
+            elif required or not _by_choice(plugin):
                 failures.append((plugin.seat.name, f"{plugin.status.reason}: {plugin.status.remedy}"))
         if failures:
             raise StartError(failures)
 
-    def bring_up(self) -> None:
-        """Start what shall run and does not yet, each after what it requires."""
-        starting = Starting([plugin for plugin in self.standing if plugin.seat.may_load])
-        for plugin in starting.in_order():
-            if plugin in self._running:
+    def bring_up(self, must: Callable[[Plugin], bool]) -> list[str]:
+        """
+        Start what shall run and does not yet, each after what it requires; the names of those that failed.
+
+        The failure of one that *must* run is raised as `StartError`.
+        """
+
+        def refuse(plugin: Plugin, error: PluginError) -> None:
+            if must(plugin):
+                raise StartError([(plugin.seat.name, str(error))]) from error
+
+        plugins = [plugin for plugin in self.standing if plugin.stands]
+        return self._start(Starting(plugins, plugins), refuse)
+
+    def _start(self, starting: Starting, refuse: Callable[[Plugin, PluginError], None]) -> list[str]:
+        for plugin, error in starting.unfit():
+            refuse(plugin, error)
+        for plugin in starting.order:
+            if self._has(self._running, plugin):
                 continue
             try:
                 starting.refuse_if_it_lacks_something(plugin)
                 self._up(plugin)
             except PluginError as error:
-                starting.failed.add(plugin.seat.name)
-                plugin.failed(error)
-                if plugin.seat.entry is not None and plugin.seat.entry.required:
-                    raise StartError([(plugin.seat.name, str(error))]) from error
+                starting.fail(plugin, error)
+                refuse(plugin, error)
+        return list(starting.failures)
 
     def _up(self, plugin: Plugin) -> None:
-        verb = plugin.seat.kind.up
-        method: Callable[[], Any] = getattr(plugin.product, verb or "")
-        error = self._host.home.run(
-            attempt(method, plugin.seat.status.record, verb or "", self._host.load_timeout)
-        )
+        verb = plugin.seat.kind.up or ""
+        record, limit = plugin.seat.status.record, self._host.load_timeout
+        find = functools.partial(getattr, plugin.product, verb)
+        try:
+            error = self._host.home.run(attempt(find, record, verb, limit), limit + TURN)
+        except Stuck as stuck:
+            error = blocked(verb, stuck, record)
         if error is not None:
             raise error
-        self._running.append(plugin)
+        with self._guard:
+            self._running.append(plugin)
+        plugin.works()
 
     # -- ending ------------------------------------------------------------------------------------
 
-    def made(self, plugin: Plugin) -> None:
-        """Remember what is to be closed one day; made too late, it is closed at once."""
-        self._made.append(plugin)
-        if self._host.is_closed:
-            self._end(plugin)
+    def made(self, plugin: Plugin) -> bool:
+        """Remember what is to be closed one day; false: it was made too late, and closed at once."""
+        with self._guard:
+            self._made.append(plugin)
+        if not self._host.is_closed:
+            return True
+        self._end(plugin)
+        return False
 
     def close(self) -> list[PluginError]:
-        """Withdraw, bring down and close everything, newest first; what went wrong."""
+        """Withdraw, drain, bring down and close everything, newest first; what went wrong."""
         for plugin in self.standing:
             with contextlib.suppress(FrozenRegistryError):  # what was frozen keeps its entries
                 plugin.withdraw()
-        work = self._ending(self._running[::-1], self._made[::-1])
-        return self._host.home.run(work)
+        with self._guard:
+            running, made = self._running[::-1], self._made[::-1]
+        errors = self._drain(made)
+        errors += self._finish(self._ending(running, made))
+        return errors + self._finish(self._kept_is_over())
+
+    async def _kept_is_over(self) -> list[PluginError]:
+        await self._host.home.kept_is_over()
+        return []
+
+    def _drain(self, plugins: Iterable[Plugin]) -> list[PluginError]:
+        """Wait until nobody leases them any more, for the drain limit at most."""
+        limit = self._host.drain_timeout
+        deadline = time.monotonic() + limit
+        errors: list[PluginError] = []
+        for plugin in plugins:
+            released = threading.Event()
+            plugin.when_released(released.set)
+            if not released.wait(max(0.0, deadline - time.monotonic())):
+                why = f"is closed although it is leased still, after {limit:g} s"
+                errors.append(PluginError(why, plugin.seat.status.record, reason="leased"))
+        return errors
 
     def stuck_threads(self) -> list[str]:
-        """The names of the threads that plugins are stuck in."""
-        return [name for plugin in self.standing if (name := plugin.stuck_thread) is not None]
+        """The names of the threads that plugins are stuck in, those that are gone too."""
+        alive = {thread.name for thread in threading.enumerate()}
+        plugins = (*self.standing, *self._gone_but_stuck)
+        return [name for plugin in plugins for name in plugin.stuck_threads if name in alive]
 
     def _retire(self, plugins: Sequence[Plugin]) -> None:
-        for plugin in plugins:
+        """End them, what started last first, each as soon as nobody leases it."""
+        with self._guard:
+            age = {plugin: index for index, plugin in enumerate([*self._made, *self._running])}
+        for plugin in sorted(plugins, key=lambda plugin: age.get(plugin, -1), reverse=True):
             plugin.when_released(functools.partial(self._retired, plugin))
 
     def _retired(self, plugin: Plugin) -> None:
-        for error in self._end(plugin):
-            _log.warning("closing a replaced plugin: %s", error)
+        self._end(plugin)
+        if plugin.stuck_threads:
+            with self._guard:
+                self._gone_but_stuck.append(plugin)
         forget_modules(plugin.seat.status.record)
 
-    def _end(self, plugin: Plugin) -> list[PluginError]:
+    def _end(self, plugin: Plugin) -> None:
         """Bring down and close one plugin's object, on the host's loop."""
+        if not (self._has(self._running, plugin) or self._has(self._made, plugin)):
+            return
         work = self._ending([plugin], [plugin])
         if self._host.home.is_here:
-            self._host.home.keep(work)
-            return []
-        return self._host.home.run(work)
+            self._host.home.keep(_logged(work))
+        else:
+            _log_all(self._finish(work))
+
+    def _finish(self, work: Coroutine[Any, Any, list[PluginError]]) -> list[PluginError]:
+        return finished(self._host.home, work, self._host.drain_timeout + TURN)
 
     async def _ending(self, running: Iterable[Plugin], made: Iterable[Plugin]) -> list[PluginError]:
         """First all are brought down, then all are closed: who still runs may need who runs no more."""
         errors = [error for plugin in running if (error := await self._down(plugin)) is not None]
         for plugin in made:
-            if plugin in self._made:
-                self._made.remove(plugin)
+            if self._claim(self._made, plugin):
                 record = plugin.seat.status.record
                 errors += await settle([(plugin.product, record)], self._host.drain_timeout)
         return errors
 
     async def _down(self, plugin: Plugin) -> PluginError | None:
-        if plugin not in self._running:
-            return None
-        self._running.remove(plugin)
         verb = plugin.seat.kind.down
-        if verb is None:
+        if not self._claim(self._running, plugin) or verb is None:
             return None
-        method = getattr(plugin.product, verb)
-        return await attempt(method, plugin.seat.status.record, verb, self._host.drain_timeout)
+        find = functools.partial(getattr, plugin.product, verb)
+        return await attempt(find, plugin.seat.status.record, verb, self._host.drain_timeout)
+
+    def _has(self, roll: list[Plugin], plugin: Plugin) -> bool:
+        with self._guard:
+            return plugin in roll
+
+    def _claim(self, roll: list[Plugin], plugin: Plugin) -> bool:
+        """Strike *plugin* off; true for one caller only."""
+        with self._guard:
+            if plugin not in roll:
+                return False
+            roll.remove(plugin)
+            return True
 
 
-class _Publication:
-    """New plugins beside the old ones, and the step that puts them in their places."""
-
-    def __init__(self, host: Host, difference: Difference) -> None:
-        self._host = host
-        self._difference = difference
-        self._swaps = [(old, Plugin(seat, host)) for old, seat in difference.swapped]
-        self._added = [Plugin(seat, host) for seat in difference.added]
-        self._idle = [Plugin(seat, host) for seat in difference.idle]
-
-    @property
-    def beside(self) -> list[Plugin]:
-        """What is new and will stand."""
-        return [*(new for _, new in self._swaps), *self._added]
-
-    @property
-    def rejected(self) -> list[Plugin]:
-        """What the configuration requires although it cannot stand."""
-        return [
-            plugin for plugin in self._idle if plugin.seat.entry is not None and plugin.seat.entry.required
-        ]
-
-    def replaced(self) -> list[Plugin]:
-        return [old for old, _ in self._swaps]
-
-    def plugins(self) -> list[Plugin]:
-        return [*self._difference.kept, *self._difference.held, *self.beside, *self._idle]
-
-    def publish(self, *, strict: bool) -> list[str]:
-        """
-        Withdraw, swap and place; returns the names of those that could not be.
-
-        With *strict* the first such failure takes everything back and is raised.
-        """
-        for old, _ in self._swaps:
-            old.make_way()
-        done: list[Callable[[], None]] = []
-        failed: list[str] = []
-        for step, plugin in self._steps(done):
-            try:
-                step()
-            except (DuplicateKeyError, FrozenRegistryError) as error:
-                if strict:
-                    for take_back in reversed(done):
-                        take_back()
-                    raise
-                plugin.displaced(error)
-                failed.append(plugin.seat.name)
-        return failed
-
-    def _steps(self, done: list[Callable[[], None]]) -> Iterable[tuple[Callable[[], None], Plugin]]:
-        for plugin in self._difference.gone:
-            yield self._leaving(plugin, done), plugin
-        for old, new in self._swaps:
-            yield self._swapping(old, new, done), new
-        for plugin in self._added:
-            yield self._placing(plugin, done), plugin
-
-    def _leaving(self, plugin: Plugin, done: list[Callable[[], None]]) -> Callable[[], None]:
-        def step() -> None:
-            plugin.withdraw()
-            done.append(lambda: plugin.stand(self._registry(plugin)))
-
-        return step
-
-    def _swapping(self, old: Plugin, new: Plugin, done: list[Callable[[], None]]) -> Callable[[], None]:
-        def step() -> None:
-            registry = self._registry(new)
-            new.take_over(registry, old)
-            done.append(lambda: old.take_over(registry, new))
-
-        return step
-
-    def _placing(self, plugin: Plugin, done: list[Callable[[], None]]) -> Callable[[], None]:
-        def step() -> None:
-            plugin.stand(self._registry(plugin))
-            done.append(plugin.withdraw)
-
-        return step
-
-    def _registry(self, plugin: Plugin) -> UniversalRegistry[Any]:
-        return self._host.registries[plugin.seat.kind.name]
+def is_required(plugin: Plugin) -> bool:
+    """Whether the configuration says that it must work."""
+    return plugin.seat.entry is not None and plugin.seat.entry.required
 
 
-_BY_CHOICE: Final = frozenset({"disabled", "not allowed", "vetoed", "conflict picked"})
+def _by_choice(plugin: Plugin) -> bool:
+    """Whether somebody decided that it shall not stand."""
+    return plugin.status.state == "disabled" or plugin.status.reason in ("not allowed", "vetoed")
 
 
-def _in_order(seats: Sequence[Seat], plugins: Sequence[Plugin]) -> tuple[Plugin, ...]:
-    place = {(seat.name, str(seat.status.record)): index for index, seat in enumerate(seats)}
-    last = len(place)
+async def _logged(work: Coroutine[Any, Any, list[PluginError]]) -> None:
+    _log_all(await work)
 
-    def where(plugin: Plugin) -> tuple[int, str]:
-        name = plugin.seat.name
-        return place.get((name, str(plugin.seat.status.record)), last), name
 
-    return tuple(sorted(plugins, key=where))
+def _log_all(errors: Iterable[PluginError]) -> None:
+    for error in errors:
+        _log.warning("closing a replaced plugin: %s", error)

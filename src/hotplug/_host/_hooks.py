@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,64 +11,110 @@ import pluggy
 
 from hotplug import hookspecs
 from hotplug._kinds import Kind
+from hotplug._lifecycle import name_and_text
 from hotplug._loader import behind_wall, resolve, traceback_of
-from hotplug.errors import PluginContractError, PluginError
+from hotplug.errors import PluginContractError, PluginError, PluginTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hotplug._records import Changes, PluginRecord, PluginStatus
 
-__all__ = ["Hooks"]
+__all__ = ["GROUP", "Hooks"]
 
 GROUP = "hotplug.hooks"
 _log = logging.getLogger("hotplug.hooks")
+
+
+class _Manager(pluggy.PluginManager):
+    """Refuses at once what pluggy itself would fail over when a hook is called."""
+
+    def register(self, plugin: Any, name: str | None = None) -> str | None:
+        try:
+            hash(plugin)
+        except Exception as error:
+            what = type(plugin).__qualname__
+            raise TypeError(
+                f"an object with hooks must be hashable, {what} is not (@dataclass(eq=False)?)"
+            ) from error
+        return super().register(plugin, name)
 
 
 class Hooks:
     """A host's `pluggy.PluginManager`, and the statuses of the plugins that came with the environment."""
 
     def __init__(self) -> None:
-        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self.manager: pluggy.PluginManager = _Manager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
-        self.statuses: dict[PluginRecord, PluginStatus] = {}
+        self._statuses: dict[PluginRecord, PluginStatus] = {}
+        self._verdicts: dict[PluginRecord, PluginStatus] = {}
+        self._limit = 30.0
+
+    @property
+    def statuses(self) -> tuple[PluginStatus, ...]:
+        """Of all that the environment brought, whatever became of them."""
+        return tuple(self._statuses.copy().values())
+
+    def follow(self, verdicts: Sequence[PluginStatus], limit: float) -> None:
+        """Load what is new, forget what is gone, and do both for what is judged otherwise than before."""
+        self._limit = limit
+        wanted = {status.record: status for status in verdicts}
+        for record, verdict in list(self._verdicts.items()):
+            is_late = self._statuses[record].state == "timed_out"
+            if wanted.get(record) != verdict or is_late:
+                self.drop(record)
+        for status in verdicts:
+            if status.record not in self._verdicts:
+                self.load(status, limit)
 
     def load(self, status: PluginStatus, limit: float) -> None:
         """Import and register one plugin of group ``hotplug.hooks``, if its verdict allows that."""
         record = status.record
-        self.statuses[record] = status
+        self._statuses[record] = self._verdicts[record] = status
         if status.state != "discovered":
             return
         try:
             target = resolve(record, limit)
-            behind_wall(record, "registration", lambda: self._register(record, target))
+            behind_wall(record, "registration", lambda: self._register(record, target), limit)
         except PluginError as error:
-            self._report(record, error, state="failed")
+            self._report(record, error, f"hooks of {record}", fails=True)
         else:
-            self.statuses[record] = _with(status, state="loaded")
+            self._mark(record, state="loaded")
 
     def _register(self, record: PluginRecord, target: object) -> None:
         plugin = target() if isinstance(target, type) else target
         try:
             self.manager.register(plugin, name=str(record))
         except pluggy.PluginValidationError as error:
-            self.manager.unregister(name=str(record))
             raise PluginContractError(
                 f"its hooks do not fit: {error}", record, remedy="see hotplug.hookspecs for the signatures"
             ) from error
 
     def drop(self, record: PluginRecord) -> None:
         """Forget a plugin whose distribution is gone."""
-        self.statuses.pop(record, None)
+        self._statuses.pop(record, None)
+        self._verdicts.pop(record, None)
+        self._unregister(record)
+
+    def _unregister(self, record: PluginRecord) -> None:
         if self.manager.has_plugin(str(record)):
             self.manager.unregister(name=str(record))
 
     # -- calling -----------------------------------------------------------------------------------
 
+    def contribute(self, take: Callable[[Kind[Any]], None]) -> None:
+        """Have *take* each kind that an implementation contributes; one that it refuses fails its plugin."""
+
+        def take_all(answer: Iterable[object]) -> None:
+            for kind in _kinds_only(answer):
+                take(kind)
+
+        self._ask("hotplug_kinds", take_all, fails=True)
+
     def kinds(self) -> list[Kind[Any]]:
         """What the implementations contribute."""
         found: list[Kind[Any]] = []
-        self._ask("hotplug_kinds", lambda answer: found.extend(_kinds_only(answer)))
+        self.contribute(found.append)
         return found
 
     def vetoes(self, records: Sequence[PluginRecord]) -> dict[PluginRecord, str]:
@@ -84,48 +131,55 @@ class Hooks:
         """Tell of changes."""
         self._ask("hotplug_changed", lambda _: None, changes=changes)
 
-    def _ask(self, hook: str, take: Callable[[Any], None], **arguments: Any) -> None:
+    def _ask(self, hook: str, take: Callable[[Any], None], *, fails: bool = False, **arguments: Any) -> None:
         """Let *take* have each implementation's answer; pluggy itself would stop at the first that raises."""
-        everyone = {name: plugin for name, plugin in self.manager.list_name_plugin() if plugin is not None}
-        records = {str(record): record for record in self.statuses}
-        for name, plugin in everyone.items():
-            others = [other for other in everyone.values() if other is not plugin]
-            caller = self.manager.subset_hook_caller(hook, others)
+        everyone = [plugin for _, plugin in self.manager.list_name_plugin() if plugin is not None]
+        records = {str(record): record for record in self._statuses.copy()}
+        implementations = getattr(self.manager.hook, hook).get_hookimpls()
+        for name, plugin in {impl.plugin_name: impl.plugin for impl in implementations}.items():
+            others = [other for other in everyone if other is not plugin]
+            ask = functools.partial(self._answers, hook, others, take, arguments)
+            record = records.get(name)
             try:
-                for answer in caller(**arguments):
-                    take(answer)
+                if record is None:  # the application's own: in its thread, for as long as it likes
+                    ask()
+                else:
+                    behind_wall(record, f"hook {hook}", ask, self._limit)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - border to plugin code
-                self._report(records.get(name), error, hook=hook, plugin=name)
+                self._report(record, error, f"hook {hook} of {name}", fails=fails)
 
-    def _report(
-        self,
-        record: PluginRecord | None,
-        error: BaseException,
-        *,
-        state: str | None = None,
-        hook: str = "",
-        plugin: str = "",
+    def _answers(
+        self, hook: str, others: Iterable[object], take: Callable[[Any], None], arguments: Mapping[str, Any]
     ) -> None:
-        doing = f"hook {hook} of {plugin}" if hook else f"hooks of {record}"
-        _log.error("%s failed: %s: %s", doing, type(error).__name__, error)
-        if record is not None:
-            facts: dict[str, Any] = {"error": traceback_of(error)}
-            if isinstance(error, PluginError):
-                facts |= {"reason": error.reason, "remedy": error.remedy}
-            if state is not None:
-                facts["state"] = state
-            self.statuses[record] = _with(self.statuses[record], **facts)
+        for answer in self.manager.subset_hook_caller(hook, others)(**arguments):
+            take(answer)
+
+    def _report(self, record: PluginRecord | None, error: BaseException, doing: str, *, fails: bool) -> None:
+        """Say so in the status. Who *fails*, or would hang again and again, is not asked any more."""
+        _log.error("%s failed: %s", doing, name_and_text(error))
+        if record is None:
+            return
+        facts: dict[str, Any] = {"error": traceback_of(error)}
+        if isinstance(error, PluginError):
+            facts |= {"reason": error.reason, "remedy": error.remedy or "see the error; mend the plugin"}
+        is_late = isinstance(error, PluginTimeoutError)
+        if fails or is_late:
+            self._unregister(record)
+            facts["state"] = "timed_out" if is_late else "failed"
+        self._mark(record, **facts)
+
+    def _mark(self, record: PluginRecord, **facts: Any) -> None:
+        known = self._statuses.get(record)
+        if known is not None:  # else it was dropped while it was asked
+            self._statuses[record] = replace(known, **facts)
 
 
 def _kinds_only(answer: Iterable[object]) -> list[Kind[Any]]:
-    kinds = list(answer)
-    for kind in kinds:
+    kinds: list[Kind[Any]] = []
+    for kind in answer:
         if not isinstance(kind, Kind):
             raise TypeError(f"hotplug_kinds gave {kind!r}, which is not a Kind")
-    return kinds  # type: ignore[return-value]  # the loop has said so
-
-
-def _with(status: PluginStatus, **facts: Any) -> PluginStatus:
-    return replace(status, **facts)
+        kinds.append(kind)  # pyright: ignore[reportUnknownArgumentType] - of whatever it is
+    return kinds

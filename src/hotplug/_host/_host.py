@@ -2,72 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-import os
-import threading
-from collections import deque
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
-from hotplug import _discovery
 from hotplug._config import Config
-from hotplug._host._closing import settle
-from hotplug._host._follow import Follower
-from hotplug._host._hooks import GROUP, Hooks
-from hotplug._host._policy import allot
-from hotplug._host._session import Session
+from hotplug._host._closing import CloseReport, stuck_in
+from hotplug._host._data import folder_of
+from hotplug._host._follow import Follower, is_required
+from hotplug._host._health import worst_of
+from hotplug._host._news import News
+from hotplug._host._outlook import Outlook
+from hotplug._host._policy import normal_name
+from hotplug._host._registries import Registries
+from hotplug._host._session import Session, Sessions
+from hotplug._host._shelves import Shelves
 from hotplug._host._turn import Turn
-from hotplug._kinds import KINDS, Kind
-from hotplug._lifecycle import HomeLoop
-from hotplug._records import VERSION, Changes, Health, PluginStatus
-from hotplug.errors import ConfigError, HostError, close_match
+from hotplug._kinds import KINDS
+from hotplug._lifecycle import HomeLoop, to_the_end
+from hotplug.errors import HostError, close_match
 from hotplug.events import EventHub
 from hotplug.registry import run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import pluggy
 
     from hotplug._host._plugin import Plugin
     from hotplug._host._policy import Seat
-    from hotplug._records import HealthStatus, PluginRecord, Problem
-    from hotplug.agents import AgentRegistry
-    from hotplug.brokers import BrokerRegistry
+    from hotplug._kinds import Kind
+    from hotplug._records import Changes, Health, PluginStatus, Problem
     from hotplug.context import UserExecutionContext
     from hotplug.errors import PluginError
     from hotplug.registry import Undo, UniversalRegistry
-    from hotplug.services import ServiceRegistry
-    from hotplug.strategies import StrategyRegistry
-    from hotplug.tools import ToolRegistry
 
 __all__ = ["CloseReport", "Host"]
 
-T = TypeVar("T")
 _log = logging.getLogger("hotplug.host")
 
 
-@dataclass(frozen=True, slots=True)
-class CloseReport:
-    """How closing went: what plugins raised, and the names of threads stuck in plugin code (daemons)."""
-
-    errors: tuple[PluginError, ...] = ()
-    threads: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.errors or self.threads)
-
-
-class _Listener:
-    """One subscription; the same callable may be subscribed twice, and each is undone by itself."""
-
-    def __init__(self, hear: Callable[[Changes], None]) -> None:
-        self.hear: Final = hear
-
-
-class Host:
+class Host(Shelves):
     """
     Finds the installed plugins, puts them into registries, and looks after them until it is closed.
 
@@ -89,74 +68,27 @@ class Host:
         strict: bool = False,
     ) -> None:
         self._config = _config_of(config)
-        self._path = path
-        self._cache = cache
         self._strict: Final = strict or self._config.host.strict
-        self._kinds: dict[str, Kind[Any]] = {}
-        self._registries: dict[str, UniversalRegistry[Any]] = {}
-        self._hooks: Final = Hooks()
-        self._events: Final = EventHub()
-        self._records: tuple[PluginRecord, ...] = ()
-        self._problems: tuple[Problem, ...] = ()
         self._state = "new"
         self._home: HomeLoop | None = None
-        self._turn: Final = Turn("hotplug.verb")
-        self._listeners: tuple[_Listener, ...] = ()
-        self._listening: Final = threading.Lock()
-        self._news: deque[Changes] = deque()
-        self._telling: Final = threading.Lock()
-        self._sessions: set[Session] = set()
-        self._report: CloseReport | None = None
+        self._turn: Final = Turn()
+        self._events: Final = EventHub()
+        super().__init__(Registries(self._explain))
+        self._outlook: Final = Outlook(self._registries, path, cache=cache)
+        self._news: Final = News(self._outlook.hooks.changed)
         self._follower: Final = Follower(self)
+        self._sessions: Final = Sessions()
+        self._report: CloseReport | None = None
         for kind in kinds:
-            self._add_kind(kind)
-        self._introduce()
+            self._registries.add(kind)
+        self._registries.introduce(self._events)
 
     # -- what there is -----------------------------------------------------------------------------
 
     @property
-    def brokers(self) -> BrokerRegistry:
-        """The brokers."""
-        return cast("BrokerRegistry", self._registry_named("brokers"))
-
-    @property
-    def agents(self) -> AgentRegistry:
-        """The agents."""
-        return cast("AgentRegistry", self._registry_named("agents"))
-
-    @property
-    def tools(self) -> ToolRegistry:
-        """The tools."""
-        return cast("ToolRegistry", self._registry_named("tools"))
-
-    @property
-    def strategies(self) -> StrategyRegistry:
-        """The strategies."""
-        return cast("StrategyRegistry", self._registry_named("strategies"))
-
-    @property
-    def services(self) -> ServiceRegistry:
-        """The services."""
-        return cast("ServiceRegistry", self._registry_named("services"))
-
-    @overload
-    def registry(self, kind: Kind[T]) -> UniversalRegistry[T]: ...
-    @overload
-    def registry(self, kind: str) -> UniversalRegistry[Any]: ...
-    def registry(self, kind: Kind[T] | str) -> UniversalRegistry[T] | UniversalRegistry[Any]:
-        """The registry of a kind, or of the kind of that name. Raises `HostError` for an unknown one."""
-        return self._registry_named(kind if isinstance(kind, str) else kind.name)
-
-    def _registry_named(self, name: str) -> UniversalRegistry[Any]:
-        try:
-            return self._registries[name]
-        except KeyError:
-            raise HostError(f"this host has no kind {name!r} ({close_match(name, self._kinds)})") from None
-
-    @property
     def hooks(self) -> pluggy.PluginManager:
         """The plugin manager of the three hooks; register yours before `start`."""
-        return self._hooks.manager
+        return self._outlook.hooks.manager
 
     @property
     def events(self) -> EventHub:
@@ -166,12 +98,12 @@ class Host:
     @property
     def plugins(self) -> tuple[PluginStatus, ...]:
         """The status of every plugin under each of its keys: hooks first, then kind by kind, by key."""
-        return (*self._hooks.statuses.values(), *(plugin.status for plugin in self._follower.standing))
+        return (*self._outlook.hooks.statuses, *(plugin.status for plugin in self._follower.standing))
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What discovery found broken in the environment."""
-        return self._problems
+        return self._outlook.problems
 
     @property
     def config(self) -> Config:
@@ -180,32 +112,17 @@ class Host:
 
     def health(self) -> Health:
         """The worst of the registries and plugins; calls nothing."""
-        from datetime import UTC, datetime
-
-        issues = [
-            f"{status.name}: {status.reason}"
-            for status in self.plugins
-            if status.state in ("failed", "timed_out", "broken", "quarantined", "conflict")
-        ]
-        parts = {name: registry.health() for name, registry in self._registries.items()}
-        issues += [f"{name}: {issue}" for name, part in parts.items() for issue in part.issues]
-        found: list[HealthStatus] = [part.status for part in parts.values()]
-        if issues:
-            found.append("degraded")
-        worst = max((_SEVERITY.index(status) for status in found), default=0)
-        return Health(_SEVERITY[worst], tuple(issues), datetime.now(UTC), parts)
+        parts = {name: registry.health() for name, registry in dict(self.registries).items()}
+        return worst_of(parts, self.plugins)
 
     def subscribe(self, listener: Callable[[Changes], None]) -> Undo:
-        """Tell *listener* of every change, one at a time, in order; one that raises is logged."""
-        added = _Listener(listener)
-        with self._listening:
-            self._listeners += (added,)
+        """
+        Tell *listener* of every change, one at a time, in order; one that raises is logged.
 
-        def undo() -> None:
-            with self._listening:
-                self._listeners = tuple(known for known in self._listeners if known is not added)
-
-        return undo
+        It is told of verbs when they are over, and may call others then. Of a load it is told inside
+        that load, where verbs are refused (`HostError`).
+        """
+        return self._news.subscribe(listener)
 
     # -- coming and going --------------------------------------------------------------------------
 
@@ -218,86 +135,90 @@ class Host:
         self._start(lambda: HomeLoop.own("hotplug home"))
 
     async def astart(self) -> None:
-        """`start`, with the running loop as the home of what is async."""
+        """`start`, with the running loop as the home of what is async. Cancelled, the host is closed."""
         home = HomeLoop.adopt()
-        await run_in_thread(self._start, lambda: home)
+        starting = asyncio.ensure_future(run_in_thread(self._start, lambda: home))
+        try:
+            await to_the_end(starting)
+        except asyncio.CancelledError:
+            if not starting.cancelled() and starting.exception() is None and starting.result():
+                await to_the_end(run_in_thread(self._close))
+            raise
 
-    def _start(self, home: Callable[[], HomeLoop]) -> None:
-        with self._turn.take("start"):
+    def _start(self, home: Callable[[], HomeLoop]) -> bool:
+        """Start; whether that was not done before."""
+        with self._verb("start"):
             if self._state == "started":
-                return
+                return False
             if self._state == "closed":
                 raise HostError("a closed host does not start again: make a new Host")
-            self._home = home()
-            self._state = "started"
             try:
+                self._home = home()
+                self._state = "started"
                 self._begin()
             except BaseException:
-                self._shut()
+                self._report = self._shut()
                 raise
+            return True
 
     def _begin(self) -> None:
-        self._follow_hooks(fresh=False)
         if self._config.host.watch:
             _log.warning("[host] watch = true: this version does not watch; call host.refresh()")
-        self._config.check_kinds(self._kinds)
-        self._look(fresh=False)
-        self._follower.follow(self._seats(self._config), config_first=False)
+        self._outlook.look(self._config, fresh=False)
+        self._config.check_kinds(self._registries.by_name)
+        self._follower.follow(self._outlook.seats(self._config), config_first=False)
+        if self._strict:
+            self._outlook.demand_hooks()
         self._follower.demand(everything=self._strict)
-        self._follower.bring_up()
+        self._follower.bring_up(lambda plugin: self._strict or is_required(plugin))
 
     def close(self) -> CloseReport:
         """
         Stop, disconnect and close everything, in reverse order. Idempotent; gives the same report again.
 
-        On the loop that the host lives on, `aclose` is the one to use (`RuntimeError`).
+        Sessions are ended; what others lease is waited for, ``drain_timeout`` seconds at most. On the
+        loop that the host lives on, `aclose` is the one to use (`RuntimeError`).
         """
         self._refuse_on_home("close", "aclose")
         return self._close()
 
     async def aclose(self) -> CloseReport:
-        """`close`, without blocking the loop."""
-        return await run_in_thread(self._close)
+        """`close`, without blocking the loop. Who is cancelled meanwhile is so when everything is closed."""
+        return await to_the_end(run_in_thread(self._close))
 
     def _close(self) -> CloseReport:
-        with self._turn.take("close"):
+        with self._verb("close"):
             if self._report is None:
                 self._report = self._shut()
             return self._report
 
     def _shut(self) -> CloseReport:
+        """Works again after it was interrupted."""
         home, self._state = self._home, "closed"
-        errors: list[PluginError] = []
         threads: list[str] = []
+        errors: list[PluginError] = self._sessions.end()
         if home is not None:
-            for session in tuple(self._sessions):
-                errors += home.run(settle(session.end(), self._config.host.drain_timeout))
             errors += self._follower.close()
         self._events.close()
         if home is not None and (stuck := home.close()) is not None:
             threads.append(stuck)
-        threads += self._follower.stuck_threads()
-        report = CloseReport(tuple(errors), tuple(threads))
+        threads += [*stuck_in(errors), *self._follower.stuck_threads()]
         for error in errors:
             _log.warning("closing: %s", error)
-        return report
+        return CloseReport(tuple(errors), tuple(dict.fromkeys(threads)))
 
     def __enter__(self) -> Host:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Host:
         await self.astart()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     # -- following the environment and the configuration -------------------------------------------
@@ -314,17 +235,18 @@ class Host:
 
     async def arefresh(self) -> Changes:
         """`refresh`, without blocking the loop."""
-        return await run_in_thread(self._refresh)
+        return await to_the_end(run_in_thread(self._refresh))
 
     def _refresh(self) -> Changes:
-        with self._turn.take("refresh"):
+        with self._verb("refresh"):
             self._refuse_unless_started("refresh")
-            self._follow_hooks(fresh=True)
-            self._look(fresh=True)
-            changes = self._follower.follow(self._seats(self._config), config_first=False)
-            self._follower.bring_up()
-        self.happened(changes)
-        return changes
+            self._outlook.look(self._config, fresh=True)
+            changes = self._follower.follow(self._outlook.seats(self._config), config_first=False)
+            idle = self._follower.bring_up(lambda _: False)
+            news = {*changes.added, *changes.changed}
+            changes = replace(changes, failed=(*changes.failed, *(name for name in idle if name in news)))
+            self._news.add(changes)
+            return changes
 
     def reload(self, distribution: str) -> Changes:
         """
@@ -338,21 +260,22 @@ class Host:
 
     async def areload(self, distribution: str) -> Changes:
         """`reload`, without blocking the loop."""
-        return await run_in_thread(self._reload, distribution)
+        return await to_the_end(run_in_thread(self._reload, distribution))
 
     def _reload(self, distribution: str) -> Changes:
         known = {status.record.distribution for status in self.plugins}
         changes = self._refresh()
         known |= {status.record.distribution for status in self.plugins}
-        if distribution not in known:
+        if normal_name(distribution) not in map(normal_name, known):
             raise HostError(f"no plugin comes from {distribution!r} ({close_match(distribution, known)})")
         return changes
 
     def plan(self, config: Config | str | Path) -> Changes:
-        """What `apply` would change. Imports nothing. Raises `ConfigError`."""
+        """What `apply` would change. Imports nothing. Raises `ConfigError`, `HostError` before `start`."""
+        self._refuse_unless_started("plan")
         wanted = _config_of(config)
-        wanted.check_kinds(self._kinds)
-        return self._follower.plan(self._seats(wanted))
+        wanted.check_kinds(self._registries.by_name)
+        return self._follower.plan(self._outlook.seats(wanted))
 
     def apply(self, config: Config | str | Path) -> Changes:
         """
@@ -367,26 +290,26 @@ class Host:
 
     async def aapply(self, config: Config | str | Path) -> Changes:
         """`apply`, without blocking the loop."""
-        return await run_in_thread(self._apply, config)
+        return await to_the_end(run_in_thread(self._apply, config))
 
     def _apply(self, config: Config | str | Path) -> Changes:
-        with self._turn.take("apply"):
+        with self._verb("apply"):
             self._refuse_unless_started("apply")
             wanted = _config_of(config)
-            wanted.check_kinds(self._kinds)
-            changes = self._follower.follow(self._seats(wanted), config_first=True)
+            wanted.check_kinds(self._registries.by_name)
+            changes = self._follower.follow(self._outlook.seats(wanted), config_first=True)
             self._config = wanted
-        self.happened(changes)
-        return changes
+            self._outlook.judge_hooks(wanted)
+            self._news.add(changes)
+            return changes
 
     def session(self, context: UserExecutionContext) -> Session:
         """A user's scope: one instance per key, closed in reverse order when it ends."""
         self._refuse_unless_started("session")
-        session = Session(
-            context, self._registry_named, self.home, self._sessions.discard, self._config.host.drain_timeout
+        limit = self._config.host.drain_timeout
+        return self._sessions.add(
+            Session(context, self._registries.named, self.home, self._sessions.discard, limit)
         )
-        self._sessions.add(session)
-        return session
 
     # -- for the rest of the machine room ----------------------------------------------------------
 
@@ -414,65 +337,47 @@ class Host:
 
     @property
     def registries(self) -> Mapping[str, UniversalRegistry[Any]]:
-        """The registries by the names of their kinds."""
-        return self._registries
+        """The registries by the names of their kinds; read-only."""
+        return self._registries.by_name
 
     def data_folder(self, seat: Seat) -> Path:
         """Where a plugin may keep files."""
-        record = seat.status.record
-        return _data_root(self._config) / "plugins" / record.distribution / f"{record.kind}.{seat.status.key}"
+        return folder_of(seat.status, self._config)
 
-    def made(self, plugin: Plugin) -> None:
-        """A plugin has made its shared object."""
-        self._follower.made(plugin)
+    def loading(self, name: str) -> AbstractContextManager[None]:
+        """Plugin code runs inside; it may not call verbs."""
+        return self._turn.load(name)
+
+    def made(self, plugin: Plugin) -> bool:
+        """A plugin has made its shared object; whether that is still wanted."""
+        return self._follower.made(plugin)
 
     def happened(self, changes: Changes) -> None:
-        """Tell listeners and hooks, one change after the other, outside any lock."""
-        if not changes:
-            return
-        self._news.append(changes)
-        # Who finds another thread telling (or a caller further up this one) leaves it to that one.
-        while self._news and self._telling.acquire(blocking=False):
-            try:
-                while self._news:
-                    self._tell(self._news.popleft())
-            finally:
-                self._telling.release()
-
-    def _tell(self, news: Changes) -> None:
-        for listener in self._listeners:
-            try:
-                listener.hear(news)
-            except Exception:  # noqa: BLE001 - border to the application's code
-                _log.exception("a listener of host changes raised")
-        self._hooks.changed(news)
+        """Tell listeners and hooks, one change after the other, outside any lock and any verb."""
+        self._news.add(changes)
+        if not self._turn.is_in_verb:
+            self._news.deliver()
 
     def rehearse(self, name: str) -> Plugin | None:
         """The plugin called ``kind/key``, placed on a host that brings nothing up; for `examine`."""
-        with self._turn.take("rehearse"):
+        with self._verb("rehearse"):
             self._home = HomeLoop.own("hotplug home")
             self._state = "started"
-            self._follow_hooks(fresh=False)
-            self._look(fresh=False)
-            self._follower.follow(self._seats(self._config), config_first=False)
+            self._outlook.look(self._config, fresh=False)
+            self._follower.follow(self._outlook.seats(self._config), config_first=False)
         return next((p for p in self._follower.standing if p.seat.name == name and p.seat.may_load), None)
 
     # -- pieces ------------------------------------------------------------------------------------
 
-    def _add_kind(self, kind: Kind[Any]) -> None:
-        known = self._kinds.setdefault(kind.name, kind)
-        if known is not kind:
-            raise ConfigError(f"two kinds are called {kind.name!r}: {known!r} and {kind!r}")
-        registry = kind.make_registry()
-        registry.explain = lambda key: self._explain(kind.name, key)
-        self._registries[kind.name] = registry
-
-    def _introduce(self) -> None:
-        """Hand the agents what they are not allowed to import: where to tell, and what to call."""
-        agents, tools = self._registries.get("agents"), self._registries.get("tools")
-        if hasattr(agents, "bind"):
-            caller = cast("ToolRegistry", tools) if hasattr(tools, "offered") else None
-            cast("AgentRegistry", agents).bind(events=self._events, tools=caller)
+    @contextlib.contextmanager
+    def _verb(self, name: str) -> Generator[None]:
+        """One verb at a time; what happened meanwhile is told when it is over."""
+        try:
+            with self._turn.take(name):
+                yield
+        finally:
+            if not self._turn.is_in_verb:
+                self._news.deliver()
 
     def _explain(self, kind: str, key: str) -> str:
         """Why nothing stands under a key that an application may have expected there."""
@@ -482,29 +387,6 @@ class Host:
             if status.record.kind == kind and status.key == key and status.state != "loaded":
                 return f"{status.record} is {status.state}: {status.reason}; {status.remedy}"
         return ""
-
-    def _follow_hooks(self, *, fresh: bool) -> None:
-        """Load the hooks that are new, forget those that are gone; kinds that they brought stay."""
-        found = _discovery.discover({GROUP: "hooks"}, self._path, fresh=fresh, cache=self._cache)
-        hooks = Kind[Any].internal("hooks", GROUP)
-        statuses = [seat.status for seat in allot([hooks], found.records, self._config, version=VERSION)]
-        for record in set(self._hooks.statuses) - {status.record for status in statuses}:
-            self._hooks.drop(record)
-        for status in statuses:
-            if status.record not in self._hooks.statuses:
-                self._hooks.load(status, self.load_timeout)
-        for kind in self._hooks.kinds():
-            if self._kinds.get(kind.name) is not kind:
-                self._add_kind(kind)
-
-    def _look(self, *, fresh: bool) -> None:
-        groups = {kind.group: kind.name for kind in self._kinds.values()}
-        found = _discovery.discover(groups, self._path, fresh=fresh, cache=self._cache)
-        self._records, self._problems = found.records, found.problems
-
-    def _seats(self, config: Config) -> tuple[Seat, ...]:
-        vetoes = self._hooks.vetoes(self._records)
-        return allot(self._kinds.values(), self._records, config, version=VERSION, vetoes=vetoes)
 
     def _refuse_on_home(self, verb: str, twin: str) -> None:
         if self._home is not None and self._home.is_here:
@@ -518,19 +400,7 @@ class Host:
             raise HostError(f"{verb}(): the host is {state}")
 
 
-_SEVERITY: Final[tuple[HealthStatus, ...]] = ("healthy", "unknown", "degraded", "unhealthy")
-
-
 def _config_of(config: Config | str | Path | None) -> Config:
     if config is None:
         return Config()
     return config if isinstance(config, Config) else Config.load(config)
-
-
-def _data_root(config: Config) -> Path:
-    """``[host] data``, else ``HOTPLUG_DATA``, else the user's data folder."""
-    if (named := config.host.data or os.environ.get("HOTPLUG_DATA")) is not None:
-        return Path(named).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("hotplug", appauthor=False))

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from hotplug._kinds import Scope
-from hotplug._loader import (
-    NOBODY,
-    Blueprint,
-    PluginContext,
-    behind_wall,
-    drop_modules,
-    modules_of,
-    prepare,
-    traceback_of,
-)
+from hotplug._lifecycle import name_and_text
+from hotplug._loader import NOBODY, Blueprint, PluginContext, behind_wall, modules_of, prepare, traceback_of
 from hotplug._records import Changes
 from hotplug.context import UserExecutionContext
-from hotplug.errors import DuplicateKeyError, PluginError, PluginTimeoutError
+from hotplug.errors import DuplicateKeyError, HostError, PluginError, PluginTimeoutError
 from hotplug.events import EventEmitter
 from hotplug.registry import Once, when_released
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from hotplug._host._policy import Seat
@@ -36,6 +30,10 @@ if TYPE_CHECKING:
     from hotplug.registry import Undo, UniversalRegistry
 
 __all__ = ["Plugin", "Surroundings"]
+
+T = TypeVar("T")
+RESTART: Final = "restart required"
+MEND: Final = "see the error; mend the plugin or install another version"
 
 
 class Surroundings(Protocol):
@@ -48,7 +46,8 @@ class Surroundings(Protocol):
     @property
     def registries(self) -> Mapping[str, UniversalRegistry[Any]]: ...
     def data_folder(self, seat: Seat) -> Path: ...
-    def made(self, plugin: Plugin) -> None: ...
+    def loading(self, name: str) -> AbstractContextManager[None]: ...
+    def made(self, plugin: Plugin) -> bool: ...
     def happened(self, changes: Changes) -> None: ...
 
 
@@ -65,9 +64,12 @@ class Plugin:
         self._status = seat.status
         self._guard = threading.Lock()
         self._blueprint: Once[Blueprint[Any]] = Once(seat.kind.name, seat.status.key)
+        self._shared: Once[Any] = Once(seat.kind.name, seat.status.key)
         self._stuck: PluginTimeoutError | None = None
+        self._left_behind: list[str] = []
         self._object: list[object] = []
-        self.undo: Undo | None = None
+        self._stood: list[Undo] = []  # also what a roll-back has ended: it may be leased still
+        self._withdrawn = False
 
     # -- what it is --------------------------------------------------------------------------------
 
@@ -90,6 +92,11 @@ class Plugin:
         )
 
     @property
+    def stands(self) -> bool:
+        """Whether it has taken its key, and not given it back."""
+        return self._undo is not None
+
+    @property
     def product(self) -> object | None:
         """The shared object, if it has been made."""
         return self._object[0] if self._object else None
@@ -107,14 +114,36 @@ class Plugin:
     @property
     def _starts_itself(self) -> bool:
         try:
-            return bool(getattr(self.prepared().target, "autostart", False))
+            target = self.prepared().target
         except PluginError:
             return False  # its status says why
+        try:
+            return self._asked("autostart", lambda: bool(getattr(target, "autostart", False)))
+        except PluginError as error:
+            self.failed(error)
+            return False
 
     @property
-    def stuck_thread(self) -> str | None:
-        """The name of the thread that is stuck in this plugin's code."""
-        return None if self._stuck is None else self._stuck.thread
+    def requires(self) -> tuple[str, ...]:
+        """The names (``kind/key``) of what its object requires, in its own kind. Raises `PluginError`."""
+
+        def keys() -> tuple[str, ...]:
+            said: Any = getattr(self.product, "requires", ())
+            found: tuple[Any, ...] = (None,) if isinstance(said, str) else tuple(said)
+            if not all(isinstance(key, str) for key in found):
+                raise TypeError(f"requires is a tuple of keys, not {said!r}")
+            return found
+
+        return tuple(f"{self.seat.kind.name}/{key}" for key in self._asked("requires", keys))
+
+    def _asked(self, what: str, read: Callable[[], T]) -> T:
+        """A fact that only the plugin's code knows; it may be a property that does anything."""
+        return behind_wall(self.seat.status.record, f"reading {what!r}", read, self._host.load_timeout)
+
+    @property
+    def stuck_threads(self) -> tuple[str, ...]:
+        """The names of the threads that were left behind in this plugin's code, and may have ended since."""
+        return tuple(self._left_behind)
 
     def mark(self, **facts: Any) -> None:
         """Change the status, at once and as a whole."""
@@ -132,47 +161,61 @@ class Plugin:
             "owner": self.seat.status.record,
         }
 
+    @property
+    def _undo(self) -> Undo | None:
+        return self._stood[-1] if self._stood and not self._withdrawn else None
+
     def stand(self, registry: UniversalRegistry[Any]) -> None:
-        """Take the key, if the seat allows loading. Raises what the registry raises."""
-        if not self.seat.may_load:
-            return
+        """Take the key. Raises what the registry raises."""
         key = self.seat.status.key
         if self.seat.kind.scope is Scope.USER:
-            self.undo = registry.register_factory(key, self.make_for, **self.facts())
+            self._has(registry.register_factory(key, self.make_for, **self.facts()))
         else:
-            self.undo = registry.register_lazy(key, self.make_shared, **self.facts())
+            self._has(registry.register_lazy(key, self.make_shared, **self.facts()))
 
     def take_over(self, registry: UniversalRegistry[Any], old: Plugin) -> None:
         """Stand in the place of *old*, at once: no lookup finds the key missing."""
-        if old.undo is None:
+        undo = old._undo
+        if undo is None:
             self.stand(registry)
             return
         key = self.seat.status.key
         if self.seat.kind.scope is Scope.USER:
-            self.undo = registry.supersede(old.undo, key, factory=self.make_for, **self.facts())
+            self._has(registry.supersede(undo, key, factory=self.make_for, **self.facts()))
         else:
-            self.undo = registry.supersede(old.undo, key, load=self.make_shared, **self.facts())
+            self._has(registry.supersede(undo, key, load=self.make_shared, **self.facts()))
+        old._withdrawn = True
+
+    def _has(self, undo: Undo) -> None:
+        self._stood.append(undo)
+        self._withdrawn = False
 
     def withdraw(self) -> None:
         """Give the key back. Raises `FrozenRegistryError` where the registry is frozen."""
-        if self.undo is not None:
-            self.undo()
+        if (undo := self._undo) is not None:
+            undo()
+            self._withdrawn = True
 
     def when_released(self, callback: Callable[[], None]) -> None:
-        """Call *callback* when nobody leases the entry any more."""
-        if self.undo is not None:
-            when_released(self.undo, callback)
+        """Call *callback* when nobody leases what it stood as, now or before a roll-back."""
+        entries = iter(self._stood)
+
+        def wait_for_the_next() -> None:
+            undo = next(entries, None)
+            if undo is None:
+                callback()
+            else:
+                when_released(undo, wait_for_the_next)
+
+        wait_for_the_next()
 
     def try_again(self) -> None:
-        """After a look at the environment, what timed out may be tried once more."""
+        """After a look at the environment: what timed out may be tried once more."""
         if self._stuck is not None:
             self._stuck = None
             self.mark(state="discovered", reason="", remedy="", error="")
-
-    def make_way(self) -> None:
-        """Drop the modules of a plugin that never worked, so that its successor is imported anew."""
-        if self._status.state == "failed":
-            drop_modules(self.seat.status.record)
+        elif self._status.reason == RESTART:
+            self.mark(reason="", remedy="")
 
     def displaced(self, error: HotplugError) -> None:
         """It could not take its key, or not give it back: say why."""
@@ -180,16 +223,30 @@ class Plugin:
             remedy = f"{error}; give the plugin another key in the configuration"
             self.mark(state="conflict", reason="conflict", remedy=remedy)
         else:
-            self.mark(reason="restart required", remedy=f"{error}; restart to follow the change")
+            self.restart_required(f"{error}; restart to follow the change")
+
+    def restart_required(self, remedy: str) -> None:
+        """It cannot follow a change in this process, and serves as it is."""
+        self.mark(reason=RESTART, remedy=remedy)
 
     def obtain(self) -> None:
         """Load it now, as far as that goes without a user. Raises `PluginError`."""
         if self.seat.kind.scope is Scope.USER:
             self.prepared()
-        elif self.undo is None:  # beside the one that still stands
+        elif not self.stands:  # beside the one that still stands
             self.make_shared()
         else:
-            self._host.registries[self.seat.kind.name].get(self.seat.status.key)
+            self._obtain_from(self._host.registries[self.seat.kind.name])
+
+    def _obtain_from(self, registry: UniversalRegistry[Any]) -> None:
+        try:
+            registry.get(self.seat.status.key)
+        except PluginError:
+            raise
+        except Exception as error:  # a validator of the application, which may be anybody's code
+            failure = PluginError(f"was refused: {name_and_text(error)}", self.seat.status.record)
+            self.failed(failure)
+            raise failure from error
 
     def try_out(self, context: UserExecutionContext) -> None:
         """Load it and make one object as if for *context*. Raises `PluginError`."""
@@ -205,51 +262,72 @@ class Plugin:
         return self._blueprint.get(self._prepare)
 
     def _prepare(self) -> Blueprint[Any]:
-        if self._stuck is not None:
-            raise self._stuck
         seat, started = self.seat, time.perf_counter()
-        try:
-            settings: Mapping[str, object] = seat.entry.settings if seat.entry else {}
+        settings: Mapping[str, object] = seat.entry.settings if seat.entry else {}
+        with self._loading():
             blueprint = prepare(
-                seat.kind, seat.status.record, settings, key=seat.status.key, limit=self._host.load_timeout
+                seat.kind,
+                seat.status.record,
+                settings,
+                key=seat.status.key,
+                limit=self._host.load_timeout,
+                injectable=self._injectable(None),
             )
-            blueprint.check(self._injectable(None))
-        except PluginError as error:
-            self.failed(error)
-            raise
-        if seat.kind.scope is Scope.USER:
-            self._loaded(time.perf_counter() - started)
-        return blueprint
+            if seat.kind.scope is Scope.USER:
+                self._loaded(time.perf_counter() - started)
+            return blueprint
+
+    @contextlib.contextmanager
+    def _loading(self) -> Generator[None]:
+        """What fails inside is a failure of this plugin; nobody inside may ask for a verb of the host."""
+        if self._stuck is not None:
+            raise _again(self._stuck)
+        with self._host.loading(self.seat.name):
+            try:
+                yield
+            except PluginError as error:
+                self.failed(error)
+                raise
 
     def make_shared(self) -> Any:
-        """The one object of a shared plugin. Raises `PluginError`."""
-        if self._object:  # a roll-back stands it up again
-            return self._object[0]
+        """The one object of a shared plugin. Raises `PluginError`, and `HostError` where it came too late."""
+        return self._shared.get(self._make_shared)
+
+    def _make_shared(self) -> Any:
         started = time.perf_counter()
         blueprint = self.prepared()
-        try:
+        with self._loading():
             made = behind_wall(
                 self.seat.status.record,
                 "construction",
                 lambda: blueprint.make(self._injectable(None)),
                 self._host.load_timeout,
             )
-        except PluginError as error:
-            self.failed(error)
-            raise
-        self._object.append(made)
-        self._loaded(time.perf_counter() - started)
-        self._host.made(self)
+            self._object = [made]
+            if not self._host.made(self):
+                raise HostError(f"the host was closed while {self.seat.name} was being made")
+            self._loaded(time.perf_counter() - started)
         return made
 
     def make_for(self, context: UserExecutionContext) -> Any:
         """A new object for one user. Raises `PluginError`."""
         blueprint = self.prepared()
-        try:
-            return blueprint.make(self._injectable(context))
-        except PluginError as error:
-            self.mark(error=traceback_of(error))
-            raise
+        with self._host.loading(self.seat.name):
+            try:
+                made = blueprint.make(self._injectable(context))
+            except PluginError as error:
+                self._note(error.reason, error.remedy or MEND, traceback_of(error))
+                raise
+        if self._status.error:  # it worked for this user, or works again
+            self._note("", "", "")
+        return made
+
+    def _note(self, reason: str, remedy: str, error: str) -> None:
+        """Say how the latest making went; that it needs a restart stays said."""
+        if self._status.reason == RESTART:
+            self.mark(error=error)
+        else:
+            self.mark(reason=reason, remedy=remedy, error=error)
 
     def _injectable(self, context: UserExecutionContext | None) -> dict[type, object]:
         status = self.seat.status
@@ -271,15 +349,29 @@ class Plugin:
         self.mark(state="loaded", reason="", remedy="", error="", load_seconds=seconds)
         self._host.happened(Changes(changed=(self.seat.name,)))
 
+    def works(self) -> None:
+        """What had failed was tried again, and went well."""
+        if self._status.state != "loaded":
+            self._stuck = None
+            self.mark(state="loaded", reason="", remedy="", error="")
+            self._host.happened(Changes(changed=(self.seat.name,)))
+
     def failed(self, error: PluginError) -> None:
         """Say so in the status, with the traceback as text."""
-        timed_out = isinstance(error, PluginTimeoutError)
-        if timed_out:
-            self._stuck = error  # type: ignore[assignment]
+        if isinstance(error, PluginTimeoutError):
+            self._stuck = _again(error)
+            self._left_behind.append(error.thread)
         self.mark(
-            state="timed_out" if timed_out else "failed",
+            state="failed" if self._stuck is None else "timed_out",
             reason=error.reason,
-            remedy=error.remedy or "see the error; mend the plugin or install another version",
+            remedy=error.remedy or MEND,
             error=traceback_of(error),
         )
         self._host.happened(Changes(failed=(self.seat.name,)))
+
+
+def _again(error: PluginTimeoutError) -> PluginTimeoutError:
+    """The same error anew: one that is raised twice collects tracebacks, and all that they keep alive."""
+    return PluginTimeoutError(
+        error.doing, error.limit, error.record, remedy=error.remedy, thread=error.thread
+    )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hotplug._kinds import Kind
     from hotplug._records import PluginState
 
-__all__ = ["Seat", "allot", "api_mismatch", "plan"]
+__all__ = ["Seat", "allot", "api_mismatch", "normal_name", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class _Judge:
         self._policy = config.plugins
         self._version = version
         self._vetoes = vetoes
-        self._mismatches: dict[str, str | None] = {}
+        self._mismatches: dict[tuple[str, str], str | None] = {}
 
     def verdict(self, record: PluginRecord) -> PluginStatus:
         """``discovered``, or the first reason against it."""
@@ -115,9 +115,10 @@ class _Judge:
         return "refused", "not allowed", f"add {record.distribution!r} to [plugins] allow, if you trust it"
 
     def _api_mismatch(self, record: PluginRecord) -> tuple[PluginState, str, str] | None:
-        if record.path not in self._mismatches:  # once for a distribution: it means reading its metadata
-            self._mismatches[record.path] = api_mismatch(record, self._version)
-        wanted = self._mismatches[record.path]
+        distribution = record.distribution, record.path
+        if distribution not in self._mismatches:  # once for each: it means reading its metadata
+            self._mismatches[distribution] = api_mismatch(record, self._version)
+        wanted = self._mismatches[distribution]
         if wanted is None:
             return None
         remedy = (
@@ -136,18 +137,17 @@ def api_mismatch(record: PluginRecord, version: str) -> str | None:
     lines = [line for line in _discovery.requirements(record) if line.lstrip()[:7].lower() == "hotplug"]
     if not lines:
         return None
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import Requirement
 
     for line in lines:
         try:
             requirement = Requirement(line)
-        except InvalidRequirement:
+            concerns_us = requirement.name.lower() == "hotplug" and (
+                requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            )
+        except ValueError:
             continue  # discovery names broken metadata; it is no statement about versions
-        if requirement.name.lower() != "hotplug":
-            continue
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        if not requirement.specifier.contains(version, prereleases=True):
+        if concerns_us and not requirement.specifier.contains(version, prereleases=True):
             return f"hotplug{requirement.specifier}"
     return None
 
@@ -185,8 +185,8 @@ class _Table:
         rivals = [status for status in group if status.state == "discovered"]
         if len(rivals) < 2:
             return group
-        chosen = _normal(self._conflicts.get(f"{self._kind.name}/{name}", ""))
-        winners = [status for status in rivals if _normal(status.record.distribution) == chosen]
+        chosen = normal_name(self._conflicts.get(f"{self._kind.name}/{name}", ""))
+        winners = [status for status in rivals if normal_name(status.record.distribution) == chosen]
         return [
             status if status not in rivals or status in winners else self._lost(name, status, rivals, winners)
             for status in group
@@ -198,10 +198,8 @@ class _Table:
         if winners:
             remedy = f"[plugins] conflicts picks {winners[0].record.distribution}"
             return replace(status, state="disabled", reason="conflict", remedy=remedy)
-        who = " and ".join(
-            f"{rival.record.distribution} {rival.record.version}"
-            for rival in sorted(rivals, key=lambda rival: str(rival.record))
-        )
+        rivals = sorted(rivals, key=lambda rival: str(rival.record))
+        who = " and ".join(f"{rival.record.distribution} {rival.record.version}" for rival in rivals)
         full_name = f"{self._kind.name}/{name}"
         remedy = (
             f"{who} both advertise {full_name}: uninstall one, or pick one in [plugins] "
@@ -245,7 +243,7 @@ def _crowded_out(status: PluginStatus) -> PluginStatus:
     return replace(status, state="conflict", reason="conflict", remedy=remedy)
 
 
-def _normal(distribution: str) -> str:
+def normal_name(distribution: str) -> str:
     """The name as PEP 503 compares it."""
     import re
 

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
-from hotplug._host._closing import settle
-from hotplug.errors import HostError
+from hotplug._host._closing import finished, settle
+from hotplug._lifecycle import to_the_end
+from hotplug.context import UserExecutionContext
+from hotplug.errors import HostError, InvalidContextError
 from hotplug.registry import Once, run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from hotplug._host._closing import Closing
     from hotplug._kinds import Kind
     from hotplug._lifecycle import HomeLoop
+    from hotplug._records import PluginRecord
     from hotplug.agents import BaseAgent
     from hotplug.brokers import IBrokerGateway
-    from hotplug.context import UserExecutionContext
+    from hotplug.errors import PluginError
     from hotplug.registry import UniversalRegistry
     from hotplug.services import Service
     from hotplug.strategies import Strategy
     from hotplug.tools import Tool
 
-__all__ = ["ScopedRegistry", "Session"]
+__all__ = ["ScopedRegistry", "Session", "Sessions"]
 
 T = TypeVar("T")
+_log = logging.getLogger("hotplug.host")
 
 
 class ScopedRegistry(Generic[T]):
@@ -41,12 +47,17 @@ class ScopedRegistry(Generic[T]):
         self._registry = registry
 
     def get(self, key: str) -> T:
-        """The user's instance (or the shared item). Raises what the registry's ``get`` raises."""
+        """
+        The user's instance (or the shared item). Raises what the registry's ``get`` raises.
+
+        On the loop that the host lives on, `aget` is the one to use (`RuntimeError`).
+        """
+        self._session.refuse_on_home("get", f"session.{self._registry.name}.aget")
         return self._session.obtain(self._registry, key)
 
     async def aget(self, key: str) -> T:
         """The same; what has to be made is made in a worker, the loop is not blocked."""
-        return await run_in_thread(self.get, key)
+        return await run_in_thread(self._session.obtain, self._registry, key)
 
     def __getitem__(self, key: str) -> T:
         return self.get(key)
@@ -59,12 +70,23 @@ class ScopedRegistry(Generic[T]):
         return self._registry.keys()
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a session holds: leased, so that it outlives a reload; closed by it, if the user's own."""
+
+    made: object
+    owner: PluginRecord | None
+    lease: AbstractContextManager[object]
+    is_own: bool
+
+
 class Session:
     """
     A user's scope, made by ``host.session(context)``; use it as a (sync or async) context manager.
 
     Instances are closed (``aclose`` or ``close``) in reverse order of making when the session ends;
-    what their closing raises is collected and raised as one `ExceptionGroup`. Thread-safe.
+    what their closing raises is collected and raised as one `ExceptionGroup` (logged, if something else
+    is being raised). What is shared is leased until then. Thread-safe.
     """
 
     def __init__(
@@ -75,6 +97,8 @@ class Session:
         ended: Callable[[Session], None],
         limit: float,
     ) -> None:
+        if not isinstance(context, UserExecutionContext):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidContextError(f"a session takes a UserExecutionContext, not {type(context).__name__}")
         self.context: Final = context
         self._registry_of = registry_of
         self._home = home
@@ -82,7 +106,7 @@ class Session:
         self._limit = limit
         self._guard = threading.Lock()
         self._once: dict[tuple[str, str], Once[Any]] = {}
-        self._made: list[Closing] = []
+        self._held: list[_Held] = []
         self._closed = False
 
     @property
@@ -128,42 +152,59 @@ class Session:
 
     def _make(self, registry: UniversalRegistry[T], key: str) -> T:
         entry = registry.entry(key)
-        made = registry.get(key, self.context)
-        if entry.sort != "factory":
-            return made
-        closing = (made, entry.owner)
+        lease = registry.lease(key, self.context)
+        made = lease.__enter__()
+        held = _Held(made, entry.owner, lease, is_own=entry.sort == "factory")
         with self._guard:
             if not self._closed:
-                self._made.append(closing)
+                self._held.append(held)
                 return made
-        self._home.run(settle([closing], self._limit))
+        finished(self._home, self._let_go([held]), self._limit)
         raise HostError(f"the session of {self.context.user_id!r} was closed meanwhile")
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def end(self) -> list[Closing]:
-        """Close the door; what is to be closed, newest first."""
-        with self._guard:
-            self._closed = True
-            made, self._made = self._made[::-1], []
-            self._once.clear()
-        self._ended(self)
-        return made
-
     def close(self) -> None:
         """Close every instance, newest first; once. On the host's own loop, `aclose` is the one to use."""
-        if self._home.is_here:
-            raise RuntimeError("close() would block the host's own loop: use 'await session.aclose()'")
-        errors = self._home.run(settle(self.end(), self._limit))
-        self._raise(errors)
+        self.refuse_on_home("close", "session.aclose")
+        self._raise(self.end(), None)
 
     async def aclose(self) -> None:
-        """Close every instance, newest first; once."""
-        self._raise(await settle(self.end(), self._limit))
+        """Close every instance, newest first; once. Who is cancelled meanwhile is so when that is done."""
+        self._raise(await to_the_end(self._let_go(self._shut())), None)
 
-    def _raise(self, errors: Sequence[Exception]) -> None:
-        if errors:
+    def end(self) -> list[PluginError]:
+        """Close it; what went wrong. Not on the host's own loop."""
+        held = self._shut()
+        return finished(self._home, self._let_go(held), self._limit) if held else []
+
+    def _shut(self) -> list[_Held]:
+        """Close the door; what is to be let go, newest first."""
+        with self._guard:
+            self._closed = True
+            held, self._held = self._held[::-1], []
+            self._once.clear()
+        self._ended(self)
+        return held
+
+    async def _let_go(self, held: Sequence[_Held]) -> list[PluginError]:
+        errors = await settle([(each.made, each.owner) for each in held if each.is_own], self._limit)
+        # The last lease of a plugin that is gone closes it, which may take a while.
+        await run_in_thread(_end_leases, held)
+        return errors
+
+    def refuse_on_home(self, verb: str, twin: str) -> None:
+        """Raise `RuntimeError` on the loop that the host lives on."""
+        if self._home.is_here:
+            raise RuntimeError(f"{verb}() would block the loop that the host lives on: use 'await {twin}()'")
+
+    def _raise(self, errors: Sequence[PluginError], in_flight: BaseException | None) -> None:
+        if not errors:
+            return
+        if in_flight is None:
             raise ExceptionGroup(f"closing the session of {self.context.user_id!r}", errors)
+        for error in errors:
+            _log.warning("closing the session of %r: %s", self.context.user_id, error)
 
     def __enter__(self) -> Session:
         return self
@@ -171,7 +212,8 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.refuse_on_home("close", "session.aclose")
+        self._raise(self.end(), error)
 
     async def __aenter__(self) -> Session:
         return self
@@ -179,4 +221,38 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.aclose()
+        self._raise(await to_the_end(self._let_go(self._shut())), error)
+
+
+def _end_leases(held: Sequence[_Held]) -> None:
+    for each in held:
+        each.lease.__exit__(None, None, None)
+
+
+class Sessions:
+    """The open sessions of a host, until it ends them all. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._guard: Final = threading.Lock()
+        self._open: set[Session] = set()
+        self._ended = False
+
+    def add(self, session: Session) -> Session:
+        """Remember it, to end it one day; `HostError` if that day has come."""
+        with self._guard:
+            if self._ended:
+                raise HostError("session(): the host is closed")
+            self._open.add(session)
+        return session
+
+    def discard(self, session: Session) -> None:
+        """It has ended."""
+        with self._guard:
+            self._open.discard(session)
+
+    def end(self) -> list[PluginError]:
+        """End them all, and take no more; what went wrong."""
+        with self._guard:
+            self._ended = True
+            sessions = tuple(self._open)
+        return [error for session in sessions for error in session.end()]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import graphlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hotplug.errors import PluginError, close_match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from hotplug._host._plugin import Plugin
 
@@ -16,33 +16,49 @@ __all__ = ["Starting"]
 
 
 class Starting:
-    """The plugins that shall run, and all that they require, so ordered that nobody starts too early."""
+    """Of *roots*, those that shall run and all that they require, so ordered that nobody starts too early."""
 
-    def __init__(self, plugins: Sequence[Plugin]) -> None:
+    def __init__(self, plugins: Sequence[Plugin], roots: Sequence[Plugin]) -> None:
         self._by_name = {plugin.seat.name: plugin for plugin in plugins}
         self._wanted: dict[str, Plugin] = {}
-        self.failed: set[str] = set()
-        for plugin in plugins:
+        self._needs: dict[str, tuple[str, ...]] = {}
+        self.failures: Final[dict[str, PluginError]] = {}
+        for plugin in roots:
             if plugin.shall_run:
                 self._want(plugin)
+        self.order: Final = self._in_order()
 
     def _want(self, plugin: Plugin) -> None:
         name = plugin.seat.name
         if name in self._wanted:
             return
         self._wanted[name] = plugin
+        self._needs[name] = ()
         try:
             plugin.obtain()
-        except PluginError:
-            self.failed.add(name)  # its status says why
+        except PluginError as error:
+            self.failures[name] = error  # its status says why
             return
-        for needed in _requires(plugin):
+        try:
+            self._needs[name] = plugin.requires
+        except PluginError as error:
+            self.fail(plugin, error)
+        for needed in self._needs[name]:
             if needed in self._by_name:
                 self._want(self._by_name[needed])
 
-    def in_order(self) -> Iterator[Plugin]:
+    def unfit(self) -> list[tuple[Plugin, PluginError]]:
+        """Those that failed before anything was started."""
+        return [(self._wanted[name], error) for name, error in self.failures.items()]
+
+    def fail(self, plugin: Plugin, error: PluginError) -> None:
+        """It does not run, and who requires it will not either."""
+        self.failures[plugin.seat.name] = error
+        plugin.failed(error)
+
+    def _in_order(self) -> tuple[Plugin, ...]:
         """Those that were loaded, each after what it requires; a circle is the failure of all in it."""
-        graph = {name: self._loaded_needs(plugin) for name, plugin in self._wanted.items()}
+        graph = {name: {need for need in self._needs[name] if need in self._wanted} for name in self._wanted}
         while True:
             try:
                 order = list(graphlib.TopologicalSorter(graph).static_order())
@@ -52,13 +68,12 @@ class Starting:
                     self._blame(name, circle)
                 graph = {name: needs - set(circle) for name, needs in graph.items() if name not in circle}
             else:
-                break
-        yield from (self._wanted[name] for name in order if name not in self.failed)
+                return tuple(self._wanted[name] for name in order if name not in self.failures)
 
     def refuse_if_it_lacks_something(self, plugin: Plugin) -> None:
         """Raise `PluginError` if what *plugin* requires is not there, or did not start."""
-        for needed in _requires(plugin):
-            if needed in self.failed:
+        for needed in self._needs[plugin.seat.name]:
+            if needed in self.failures:
                 raise PluginError(
                     f"not started: it requires {needed}, which failed", plugin.seat.status.record
                 )
@@ -69,16 +84,7 @@ class Starting:
                     remedy=close_match(needed, self._by_name),
                 )
 
-    def _loaded_needs(self, plugin: Plugin) -> set[str]:
-        return {needed for needed in _requires(plugin) if needed in self._wanted}
-
     def _blame(self, name: str, circle: Sequence[str]) -> None:
         plugin = self._wanted[name]
-        self.failed.add(name)
         why = f"not started: it requires itself by way of {' -> '.join(circle)}"
-        plugin.failed(PluginError(why, plugin.seat.status.record, remedy="break the circle"))
-
-
-def _requires(plugin: Plugin) -> tuple[str, ...]:
-    """The names (``kind/key``) of what it requires; keys alone are of its own kind."""
-    return tuple(f"{plugin.seat.kind.name}/{key}" for key in getattr(plugin.product, "requires", ()))
+        self.fail(plugin, PluginError(why, plugin.seat.status.record, remedy="break the circle"))

@@ -1,64 +1,29 @@
-"""
-From a record to an object, behind a wall.
-
-    record ──import──▶ target ──classify──▶ Blueprint ──settings, injection──▶ object ──contract──▶ caller
-
-Whatever plugin code raises on the way (anything but `KeyboardInterrupt`) comes out as a `PluginError`.
-"""
+"""An imported plugin that fits its kind, and makes objects that do."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import inspect
-import os
-import re
-import sys
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from hotplug import _signature
 from hotplug._kinds import Kind, Scope
-from hotplug._lifecycle import Stuck, name_and_text, within
-from hotplug.errors import (
-    CircularFactoryError,
-    MissingDependencyError,
-    PluginContractError,
-    PluginError,
-    PluginImportError,
-    PluginTimeoutError,
-    SchemaError,
-    SettingsError,
-    close_match,
-)
+from hotplug._loader._importing import import_target
+from hotplug._loader._wall import behind_wall
+from hotplug.errors import PluginContractError, SchemaError, SettingsError
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Collection, Generator, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from hotplug._records import PluginRecord
     from hotplug.registry import UniversalRegistry
 
-__all__ = [
-    "Blueprint",
-    "NOBODY",
-    "PluginContext",
-    "behind_wall",
-    "contract_of",
-    "drop_modules",
-    "forget_modules",
-    "modules_of",
-    "prepare",
-    "resolve",
-    "traceback_of",
-]
+__all__ = ["Blueprint", "NOBODY", "PluginContext", "prepare"]
 
 T = TypeVar("T")
-R = TypeVar("R")
-
-_VALUE: Final = re.compile(r"(?P<module>[\w.]+)\s*(?::\s*(?P<attribute>[\w.]+))?\s*(?:\[.*\])?\s*$")
 
 
 @dataclass(frozen=True)
@@ -83,120 +48,13 @@ class PluginContext:
         return self.data
 
 
-# -- the wall --------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _wall(record: PluginRecord, doing: str) -> Generator[None]:
-    """Turn what plugin code raises into a `PluginError` that says who was doing what."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise
-    except PluginError as error:
-        if error.record == record:
-            raise
-        raise PluginError(f"{doing} failed: {error}", record) from error
-    except CircularFactoryError as error:
-        raise PluginError(f"{doing} needs itself: {error}", record) from error
-    except BaseException as error:
-        raise PluginError(
-            f"{doing} raised {name_and_text(error)}", record, reason=f"failed {doing}"
-        ) from error
-
-
-def behind_wall(record: PluginRecord, doing: str, call: Callable[[], R], limit: float | None = None) -> R:
-    """
-    What plugin code answers. *limit* is in seconds; with one, the call runs in a thread of its own.
-
-    Raises `PluginError` (or its subclass for the cause) and nothing else but `KeyboardInterrupt`.
-    """
-    with _wall(record, doing):
-        if limit is None:
-            return call()
-        try:
-            return within(limit, call, f"hotplug {doing}: {record.kind}/{record.name}")
-        except Stuck as stuck:
-            remedy = (
-                f"its thread {stuck.thread!r} is left behind; see what it waits for, or raise load_timeout"
-            )
-            raise PluginTimeoutError(doing, limit, record, remedy=remedy, thread=stuck.thread) from None
-
-
-def traceback_of(error: BaseException) -> str:
-    """The traceback as text, causes included: what a status keeps in place of living frames."""
-    return "".join(traceback.format_exception(error))
-
-
-# -- importing -------------------------------------------------------------------------------------
-
-
-def resolve(record: PluginRecord, limit: float) -> object:
-    """What the entry point's value names. Imports plugin code, for *limit* seconds at most."""
-    return behind_wall(record, "import", lambda: _import(record), limit)
-
-
-def _import(record: PluginRecord) -> object:
-    match = _VALUE.match(record.value)
-    if match is None:
-        raise PluginImportError(
-            f"its entry point {record.value!r} is not of the form 'module:attribute'",
-            record,
-            remedy="mend the entry point in its pyproject.toml",
-        )
-    target: object = _import_module(record, match["module"])
-    for name in (match["attribute"] or "").split("."):
-        if name:
-            target = _attribute(record, target, name)
-    return target
-
-
-def _import_module(record: PluginRecord, name: str) -> object:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        if name == missing or name.startswith(missing + "."):
-            raise PluginImportError(
-                f"its module {missing!r} is not there",
-                record,
-                remedy=f"install {record.distribution} again, or put its folder on sys.path",
-            ) from error
-        raise MissingDependencyError(
-            missing, record, remedy=f"install what provides {missing!r}; {record.distribution} needs it"
-        ) from error
-    except ImportError as error:
-        raise PluginImportError(f"import raised {name_and_text(error)}", record) from error
-    except SyntaxError as error:
-        place = f"{error.filename}:{error.lineno}"
-        raise PluginImportError(f"import raised SyntaxError at {place}: {error.msg}", record) from error
-    except (Exception, SystemExit, GeneratorExit) as error:  # border to plugin code
-        raise PluginImportError(f"import raised {name_and_text(error)}", record) from error
-
-
-def _attribute(record: PluginRecord, owner: object, name: str) -> object:
-    try:
-        return getattr(owner, name)
-    except AttributeError as error:
-        where = getattr(owner, "__name__", type(owner).__name__)
-        known = vars(owner) if hasattr(owner, "__dict__") else ()
-        raise PluginImportError(
-            f"{where} has no attribute {name!r} ({close_match(name, known)})",
-            record,
-            remedy="mend the entry point in its pyproject.toml",
-        ) from error
-
-
-def contract_of(kind: Kind[T]) -> type[T]:
+def _contract_of(kind: Kind[T]) -> type[T]:
     """The kind's contract, imported if it was named as text."""
     if not isinstance(kind.contract, str):
         return kind.contract
     module, _, name = kind.contract.partition(":")
     contract: type[T] = getattr(importlib.import_module(module), name)
     return contract
-
-
-# -- blueprints ------------------------------------------------------------------------------------
 
 
 class Blueprint(Generic[T]):
@@ -212,7 +70,7 @@ class Blueprint(Generic[T]):
     ) -> None:
         self.kind: Final = kind
         self.record: Final = record
-        self.contract: Final = contract_of(kind)
+        self.contract: Final = _contract_of(kind)
         self.settings: Final = settings
         self.key: Final = key
         self.target: Final = target
@@ -270,7 +128,9 @@ class Blueprint(Generic[T]):
         maker = self._maker
         if maker is None:
             return self._ready  # type: ignore[return-value]  # one of the two is always there
-        made = behind_wall(self.record, "construction", lambda: maker(**arguments))
+        return behind_wall(self.record, "construction", lambda: self._fitting(maker(**arguments)))
+
+    def _fitting(self, made: object) -> T:
         if not _fits(made, self.contract):
             raise self._mismatch(made)
         return made  # type: ignore[return-value]  # _fits has said so
@@ -347,45 +207,21 @@ def prepare(
     *,
     key: str,
     limit: float,
+    injectable: Mapping[type, object],
 ) -> Blueprint[T]:
     """
-    Import the plugin (for *limit* seconds at most) and see that it fits its kind.
+    Import the plugin and see that it fits its kind, and its settings fit it; for *limit* seconds at most.
 
     Raises `PluginError`: `PluginImportError`, `MissingDependencyError`, `PluginContractError`,
-    `PluginTimeoutError`.
+    `SettingsError`, `PluginTimeoutError`.
     """
-    target = resolve(record, limit)
-    return behind_wall(record, "contract check", lambda: Blueprint(kind, record, target, settings, key))
 
+    def build() -> Blueprint[T]:
+        target = behind_wall(record, "import", lambda: import_target(record))
+        checked = behind_wall(
+            record, "contract check", lambda: Blueprint(kind, record, target, settings, key)
+        )
+        checked.check(injectable)
+        return checked
 
-def modules_of(record: PluginRecord) -> list[str]:
-    """The names of the imported modules that are this plugin's own: its package, below any namespace."""
-    root = ""
-    for part in record.value.partition(":")[0].strip().split("."):
-        root = f"{root}.{part}".lstrip(".")
-        module = sys.modules.get(root)
-        if module is None or getattr(module, "__file__", None) is not None:
-            break
-    return [name for name in list(sys.modules) if name == root or name.startswith(root + ".")]
-
-
-def forget_modules(record: PluginRecord) -> None:
-    """Drop the modules of a plugin whose files are gone, so that a later install is imported anew."""
-    for name in modules_of(record):
-        if not _is_on_disk(sys.modules[name]):
-            del sys.modules[name]
-    importlib.invalidate_caches()
-
-
-def drop_modules(record: PluginRecord) -> None:
-    """Drop the modules of a plugin, wherever their files are."""
-    for name in modules_of(record):
-        del sys.modules[name]
-    importlib.invalidate_caches()
-
-
-def _is_on_disk(module: object) -> bool:
-    file = getattr(module, "__file__", None)
-    if file is not None:
-        return os.path.exists(file)  # noqa: PTH110 - the name may lead into an archive
-    return any(os.path.isdir(folder) for folder in getattr(module, "__path__", ()))  # noqa: PTH112
+    return behind_wall(record, "import", build, limit)

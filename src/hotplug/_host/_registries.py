@@ -1,0 +1,60 @@
+"""The kinds of a host and their registries."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from hotplug.errors import ConfigError, HostError, close_match
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hotplug._kinds import Kind
+    from hotplug.agents import AgentRegistry
+    from hotplug.events import EventHub
+    from hotplug.registry import UniversalRegistry
+    from hotplug.tools import ToolRegistry
+
+__all__ = ["Registries"]
+
+
+class Registries:
+    """One registry for each kind; they only grow. *explain* says why nothing stands under kind and key."""
+
+    def __init__(self, explain: Callable[[str, str], str]) -> None:
+        self._explain = explain
+        self._kinds: dict[str, Kind[Any]] = {}
+        self._registries: dict[str, UniversalRegistry[Any]] = {}
+        self.by_name: Final[Mapping[str, UniversalRegistry[Any]]] = MappingProxyType(self._registries)
+
+    @property
+    def kinds(self) -> tuple[Kind[Any], ...]:
+        """In the order in which they came."""
+        return tuple(self._kinds.copy().values())
+
+    def named(self, name: str) -> UniversalRegistry[Any]:
+        """The registry of the kind called *name*; `HostError` if there is none."""
+        try:
+            return self._registries[name]
+        except KeyError:
+            raise HostError(f"this host has no kind {name!r} ({close_match(name, self._kinds)})") from None
+
+    def add(self, kind: Kind[Any]) -> None:
+        """Make a registry for a kind that is new; `ConfigError` if another one is called so."""
+        known = self._kinds.get(kind.name)
+        if known is not None:
+            if not known.is_same(kind):
+                raise ConfigError(f"two kinds are called {kind.name!r}: {known!r} and {kind!r}")
+            return
+        registry = kind.make_registry()
+        registry.explain = lambda key: self._explain(kind.name, key)
+        self._registries[kind.name] = registry
+        self._kinds[kind.name] = kind
+
+    def introduce(self, events: EventHub) -> None:
+        """Hand the agents what they are not allowed to import: where to tell, and what to call."""
+        agents, tools = self._registries.get("agents"), self._registries.get("tools")
+        if hasattr(agents, "bind"):
+            caller = cast("ToolRegistry", tools) if hasattr(tools, "offered") else None
+            cast("AgentRegistry", agents).bind(events=events, tools=caller)

@@ -1,0 +1,134 @@
+"""What an entry point's value names, and which modules came with it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from hotplug._lifecycle import name_and_text
+from hotplug._loader._wall import behind_wall
+from hotplug.errors import MissingDependencyError, PluginImportError, close_match
+
+if TYPE_CHECKING:
+    from hotplug._records import PluginRecord
+
+__all__ = ["drop_modules", "forget_modules", "import_target", "modules_of", "resolve"]
+
+_VALUE: Final = re.compile(r"(?P<module>[\w.]+)\s*(?::\s*(?P<attribute>[\w.]+))?\s*(?:\[.*\])?\s*$")
+
+
+def resolve(record: PluginRecord, limit: float) -> object:
+    """What the entry point's value names. Imports plugin code, for *limit* seconds at most."""
+    return behind_wall(record, "import", lambda: import_target(record), limit)
+
+
+def import_target(record: PluginRecord) -> object:
+    """The same, in the caller's thread and for as long as it takes."""
+    match = _VALUE.match(record.value)
+    if match is None:
+        raise PluginImportError(
+            f"its entry point {record.value!r} is not of the form 'module:attribute'",
+            record,
+            remedy="mend the entry point in its pyproject.toml",
+        )
+    target: object = _import_module(record, match["module"])
+    for name in (match["attribute"] or "").split("."):
+        if name:
+            target = _attribute(record, target, name)
+    return target
+
+
+def _import_module(record: PluginRecord, name: str) -> object:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name
+        if missing is None:  # the plugin says so itself
+            raise PluginImportError(f"import raised {name_and_text(error)}", record) from error
+        if name == missing or name.startswith(missing + "."):
+            raise PluginImportError(
+                f"its module {missing!r} is not there",
+                record,
+                remedy=f"install {record.distribution} again, or put its folder on sys.path",
+            ) from error
+        raise MissingDependencyError(
+            missing, record, remedy=f"install what provides {missing!r}; {record.distribution} needs it"
+        ) from error
+    except SyntaxError as error:
+        place = f"{error.filename}:{error.lineno}"
+        raise PluginImportError(f"import raised SyntaxError at {place}: {error.msg}", record) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # border to plugin code
+        raise PluginImportError(f"import raised {name_and_text(error)}", record) from error
+
+
+def _attribute(record: PluginRecord, owner: object, name: str) -> object:
+    try:
+        return getattr(owner, name)
+    except AttributeError as error:
+        where = getattr(owner, "__name__", type(owner).__name__)
+        known = vars(owner) if hasattr(owner, "__dict__") else ()
+        raise PluginImportError(
+            f"{where} has no attribute {name!r} ({close_match(name, known)})",
+            record,
+            remedy="mend the entry point in its pyproject.toml",
+        ) from error
+
+
+# -- modules ---------------------------------------------------------------------------------------
+
+
+def modules_of(record: PluginRecord) -> list[str]:
+    """
+    The names of the imported modules that are this plugin's own: its package, below any namespace.
+
+    None where the entry point names somebody else's: hotplug's, or the standard library's.
+    """
+    root = ""
+    for part in record.value.partition(":")[0].strip().split("."):
+        root = f"{root}.{part}".lstrip(".")
+        module = sys.modules.get(root)
+        if module is None or _fact(module, "__file__") is not None:
+            break
+    if root.partition(".")[0] in _NEVER_A_PLUGINS:
+        return []
+    return [name for name in list(sys.modules) if name == root or name.startswith(root + ".")]
+
+
+_NEVER_A_PLUGINS: Final = sys.stdlib_module_names | {"hotplug"}
+
+
+def forget_modules(record: PluginRecord) -> None:
+    """Drop the modules of a plugin whose files are gone, so that a later install is imported anew."""
+    _drop([name for name in modules_of(record) if not _is_on_disk(sys.modules.get(name))])
+
+
+def drop_modules(record: PluginRecord) -> None:
+    """Drop the modules of a plugin, wherever their files are."""
+    _drop(modules_of(record))
+
+
+def _drop(names: list[str]) -> None:
+    for name in names:
+        sys.modules.pop(name, None)  # plugin code may drop some itself
+    importlib.invalidate_caches()
+
+
+def _is_on_disk(module: object) -> bool:
+    file = _fact(module, "__file__")
+    if isinstance(file, str):
+        return os.path.exists(file)  # noqa: PTH110 - the name may lead into an archive
+    folders = _fact(module, "__path__")
+    return folders is not None and any(os.path.isdir(folder) for folder in folders)  # noqa: PTH112
+
+
+def _fact(module: object, name: str) -> Any:
+    """An attribute of what stands in ``sys.modules``: a plugin may have put anything there."""
+    try:
+        return getattr(module, name, None)
+    except Exception:  # noqa: BLE001 - border to plugin code
+        return None
