@@ -469,10 +469,20 @@ def test_what_cannot_be_imported_does_not_start_itself(acme):
     """
     An engine that nobody named is imported to see whether it starts itself; if that fails, it is failed.
     """
-    acme.plugin("bad", group="acme.engines", head="raise OSError")
+    acme.plugin("bad", group="acme.engines", head="autostart = True\nraise OSError")
 
     with acme.host() as host:
         assert acme.state(host, "engines/bad").reason == "failed import"
+
+
+def test_what_does_not_speak_of_starting_is_not_imported(acme):
+    """
+    An engine whose source does not mention `autostart` stays unimported until somebody wants it.
+    """
+    acme.plugin("idle", group="acme.engines", head="raise OSError")
+
+    with acme.host() as host:
+        assert acme.state(host, "engines/idle").state == "discovered"
 
 
 @pytest.mark.parametrize("stop", ["@property\ndef stop(self): raise OSError('no stop')", "stop = 5"])

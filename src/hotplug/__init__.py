@@ -222,6 +222,9 @@ if TYPE_CHECKING:
     from hotplug.errors import (
         ToolTimeoutError as ToolTimeoutError,
     )
+    from hotplug.errors import (
+        UnknownKindError as UnknownKindError,
+    )
     from hotplug.events import (
         Event as Event,
     )
@@ -368,6 +371,7 @@ __all__ = [
     "Trader",
     "Undo",
     "UniversalRegistry",
+    "UnknownKindError",
     "UserExecutionContext",
     "__version__",
     "discover",
@@ -395,7 +399,7 @@ _HOMES: Final = {
         "LiveRefused MarketClosed MissingDependencyError NotOfferedError NotRegisteredError NotSupported "
         "OrderBusy OrderDenied OrderNotFound Outcome PermissionDenied PluginContractError PluginError "
         "PluginImportError PluginTimeoutError RateLimited SchemaError SettingsError StartError ToolError "
-        "ToolTimeoutError"
+        "ToolTimeoutError UnknownKindError"
     ),
     "hotplug.events": "Event EventCursor EventEmitter EventHub EventSink HubStats",
     "hotplug.registry": "RegistryMetrics Undo UniversalRegistry",

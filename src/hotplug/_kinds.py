@@ -39,7 +39,7 @@ class Kind(Generic[T]):
     The name is an identifier; ``host``, ``plugins``, ``hooks`` and ``commands`` are taken (`ConfigError`).
     """
 
-    __slots__ = ("contract", "down", "group", "key_setting", "name", "registry", "scope", "up")
+    __slots__ = ("_registry", "contract", "down", "group", "key_setting", "name", "scope", "up")
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Kind(Generic[T]):
         self.contract: Final = contract
         self.group: Final = group or f"hotplug.{name}"
         self.scope: Final = scope
-        self.registry: Final = registry
+        self._registry = registry
         self.up: Final = up
         self.down: Final = down
         self.key_setting: Final = key_setting
@@ -77,13 +77,18 @@ class Kind(Generic[T]):
         """Whether *other* says the same in all respects."""
         return all(getattr(self, fact) == getattr(other, fact) for fact in self.__slots__)
 
+    @property
+    def registry(self) -> type[UniversalRegistry[T]]:
+        """The class of its registries, imported if it was named as text."""
+        if not isinstance(self._registry, str):
+            return self._registry
+        module, _, name = self._registry.partition(":")
+        registry: type[UniversalRegistry[T]] = getattr(importlib.import_module(module), name)
+        return registry
+
     def make_registry(self) -> UniversalRegistry[T]:
         """A registry for objects of this kind."""
-        if not isinstance(self.registry, str):
-            return self.registry(self.name, self.contract)
-        module, _, name = self.registry.partition(":")
-        registry: type[UniversalRegistry[T]] = getattr(importlib.import_module(module), name)
-        return registry(self.name, self.contract)
+        return self.registry(self.name, self.contract)
 
     def __repr__(self) -> str:
         return f"Kind({self.name!r}, group={self.group!r}, scope={self.scope.value})"

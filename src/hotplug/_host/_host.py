@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hotplug._host._policy import Seat
     from hotplug._kinds import Kind
     from hotplug._records import Changes, Health, PluginStatus, Problem
+    from hotplug.agents import BaseAgent
     from hotplug.context import UserExecutionContext
     from hotplug.errors import PluginError
     from hotplug.registry import Undo, UniversalRegistry
@@ -81,7 +82,8 @@ class Host(Shelves):
         self._report: CloseReport | None = None
         for kind in kinds:
             self._registries.add(kind)
-        self._registries.introduce(self._events)
+        self._registries.introduce(self._events, self._offer_of, self._resident)
+        self._registries.limit_abandoned(self._config.host.max_abandoned)
 
     # -- what there is -----------------------------------------------------------------------------
 
@@ -299,6 +301,7 @@ class Host(Shelves):
             wanted.check_kinds(self._registries.by_name)
             changes = self._follower.follow(self._outlook.seats(wanted), config_first=True)
             self._config = wanted
+            self._registries.limit_abandoned(wanted.host.max_abandoned)
             self._outlook.judge_hooks(wanted)
             self._news.add(changes)
             return changes
@@ -378,6 +381,16 @@ class Host(Shelves):
         finally:
             if not self._turn.is_in_verb:
                 self._news.deliver()
+
+    def _offer_of(self, tool: str) -> object:
+        """Whom the configuration offers a tool to, whoever registered it; None where it says nothing."""
+        entry = self._config.entries.get(("tools", tool))
+        return None if entry is None else entry.options.get("offer")
+
+    def _resident(self, key: str, context: UserExecutionContext) -> BaseAgent | None:
+        """The agent of the session that was made for this context, if there is one."""
+        session = self._sessions.of(context)
+        return None if session is None else session.obtain(self.agents, key)
 
     def _explain(self, kind: str, key: str) -> str:
         """Why nothing stands under a key that an application may have expected there."""

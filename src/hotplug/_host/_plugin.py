@@ -9,9 +9,19 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from hotplug._host._secrets import hide_secrets, without_secrets
 from hotplug._kinds import Scope
 from hotplug._lifecycle import name_and_text
-from hotplug._loader import NOBODY, Blueprint, PluginContext, behind_wall, modules_of, prepare, traceback_of
+from hotplug._loader import (
+    NOBODY,
+    Blueprint,
+    PluginContext,
+    behind_wall,
+    mentions,
+    modules_of,
+    prepare,
+    traceback_of,
+)
 from hotplug._records import Changes
 from hotplug.context import UserExecutionContext
 from hotplug.errors import DuplicateKeyError, HostError, PluginError, PluginTimeoutError
@@ -109,7 +119,9 @@ class Plugin:
         entry = self.seat.entry
         if self.seat.kind.up == "connect":
             return entry is not None and entry.connect
-        return entry is not None or self._starts_itself
+        if entry is not None:
+            return bool(entry.options.get("autostart", True))
+        return mentions(self.seat.status.record, "autostart") and self._starts_itself
 
     @property
     def _starts_itself(self) -> bool:
@@ -316,7 +328,7 @@ class Plugin:
             try:
                 made = blueprint.make(self._injectable(context))
             except PluginError as error:
-                self._note(error.reason, error.remedy or MEND, traceback_of(error))
+                self._note(error.reason, error.remedy or MEND, self._told(error))
                 raise
         if self._status.error:  # it worked for this user, or works again
             self._note("", "", "")
@@ -349,6 +361,12 @@ class Plugin:
         self.mark(state="loaded", reason="", remedy="", error="", load_seconds=seconds)
         self._host.happened(Changes(changed=(self.seat.name,)))
 
+    def _told(self, error: PluginError) -> str:
+        """The traceback, and the error itself, without the secrets that this plugin was given."""
+        settings = self.seat.entry.settings if self.seat.entry else {}
+        hide_secrets(error, settings)
+        return without_secrets(traceback_of(error), settings)
+
     def works(self) -> None:
         """What had failed was tried again, and went well."""
         if self._status.state != "loaded":
@@ -365,7 +383,7 @@ class Plugin:
             state="failed" if self._stuck is None else "timed_out",
             reason=error.reason,
             remedy=error.remedy or MEND,
-            error=traceback_of(error),
+            error=self._told(error),
         )
         self._host.happened(Changes(failed=(self.seat.name,)))
 

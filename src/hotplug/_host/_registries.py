@@ -5,13 +5,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from hotplug.errors import ConfigError, HostError, close_match
+from hotplug.errors import ConfigError, UnknownKindError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hotplug._kinds import Kind
-    from hotplug.agents import AgentRegistry
+    from hotplug.agents import AgentRegistry, BaseAgent
+    from hotplug.context import UserExecutionContext
     from hotplug.events import EventHub
     from hotplug.registry import UniversalRegistry
     from hotplug.tools import ToolRegistry
@@ -34,11 +35,11 @@ class Registries:
         return tuple(self._kinds.copy().values())
 
     def named(self, name: str) -> UniversalRegistry[Any]:
-        """The registry of the kind called *name*; `HostError` if there is none."""
+        """The registry of the kind called *name*; `UnknownKindError` if there is none."""
         try:
             return self._registries[name]
         except KeyError:
-            raise HostError(f"this host has no kind {name!r} ({close_match(name, self._kinds)})") from None
+            raise UnknownKindError(name, self._kinds) from None
 
     def add(self, kind: Kind[Any]) -> None:
         """Make a registry for a kind that is new; `ConfigError` if another one is called so."""
@@ -52,9 +53,28 @@ class Registries:
         self._registries[kind.name] = registry
         self._kinds[kind.name] = kind
 
-    def introduce(self, events: EventHub) -> None:
-        """Hand the agents what they are not allowed to import: where to tell, and what to call."""
+    def introduce(
+        self,
+        events: EventHub,
+        offer_of: Callable[[str], object],
+        resident: Callable[[str, UserExecutionContext], BaseAgent | None],
+    ) -> None:
+        """
+        Hand registries what they are not allowed to import.
+
+        Agents: where to tell, what to call, and who lives in a session. Tools: whom the
+        configuration offers them to.
+        """
         agents, tools = self._registries.get("agents"), self._registries.get("tools")
+        if hasattr(tools, "offer_of"):
+            cast("ToolRegistry", tools).offer_of = offer_of
         if hasattr(agents, "bind"):
             caller = cast("ToolRegistry", tools) if hasattr(tools, "offered") else None
             cast("AgentRegistry", agents).bind(events=events, tools=caller)
+            cast("AgentRegistry", agents).resident = resident
+
+    def limit_abandoned(self, most: int) -> None:
+        """How many stuck threads put a tool in quarantine."""
+        tools = self._registries.get("tools")
+        if hasattr(tools, "max_abandoned"):
+            cast("ToolRegistry", tools).max_abandoned = most

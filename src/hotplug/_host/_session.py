@@ -14,7 +14,7 @@ from hotplug.errors import HostError, InvalidContextError
 from hotplug.registry import Once, run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["ScopedRegistry", "Session", "Sessions"]
 
 T = TypeVar("T")
+D = TypeVar("D")
+ABSENT: Final[Any] = object()
 _log = logging.getLogger("hotplug.host")
 
 
@@ -46,17 +48,30 @@ class ScopedRegistry(Generic[T]):
         self._session = session
         self._registry = registry
 
-    def get(self, key: str) -> T:
+    @overload
+    def get(self, key: str) -> T: ...
+    @overload
+    def get(self, key: str, *, default: D) -> T | D: ...
+    def get(self, key: str, *, default: Any = ABSENT) -> Any:
         """
-        The user's instance (or the shared item). Raises what the registry's ``get`` raises.
+        The user's instance (or the shared item); an absent key gives *default*.
 
-        On the loop that the host lives on, `aget` is the one to use (`RuntimeError`).
+        Raises what the registry's ``get`` raises. On the loop that the host lives on, `aget` is the
+        one to use (`RuntimeError`).
         """
         self._session.refuse_on_home("get", f"session.{self._registry.name}.aget")
+        if default is not ABSENT and key not in self._registry:
+            return default
         return self._session.obtain(self._registry, key)
 
-    async def aget(self, key: str) -> T:
+    @overload
+    async def aget(self, key: str) -> T: ...
+    @overload
+    async def aget(self, key: str, *, default: D) -> T | D: ...
+    async def aget(self, key: str, *, default: Any = ABSENT) -> Any:
         """The same; what has to be made is made in a worker, the loop is not blocked."""
+        if default is not ABSENT and key not in self._registry:
+            return default
         return await run_in_thread(self._session.obtain, self._registry, key)
 
     def __getitem__(self, key: str) -> T:
@@ -65,9 +80,22 @@ class ScopedRegistry(Generic[T]):
     def __contains__(self, key: object) -> bool:
         return key in self._registry
 
+    def __len__(self) -> int:
+        return len(self._registry)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._registry)
+
     def keys(self) -> tuple[str, ...]:
         """The registry's keys, in registration order."""
         return self._registry.keys()
+
+    def list_by_tag(self, tag: str) -> tuple[str, ...]:
+        """The keys that carry *tag*."""
+        return self._registry.list_by_tag(tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +277,11 @@ class Sessions:
         """It has ended."""
         with self._guard:
             self._open.discard(session)
+
+    def of(self, context: UserExecutionContext) -> Session | None:
+        """The open session that was made for this very context."""
+        with self._guard:
+            return next((session for session in self._open if session.context is context), None)
 
     def end(self) -> list[PluginError]:
         """End them all, and take no more; what went wrong."""

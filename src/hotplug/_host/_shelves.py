@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Shelves:
-    """What an application takes plugins from. A kind that a host was not given raises `HostError`."""
+    """What an application takes plugins from. A kind that a host was not given raises `UnknownKindError`."""
 
     def __init__(self, registries: Registries) -> None:
         self._registries = registries
@@ -55,5 +55,5 @@ class Shelves:
     @overload
     def registry(self, kind: str) -> UniversalRegistry[Any]: ...
     def registry(self, kind: Kind[T] | str) -> UniversalRegistry[T] | UniversalRegistry[Any]:
-        """The registry of a kind, or of the kind of that name. Raises `HostError` for an unknown one."""
+        """The registry of a kind, or of the kind of that name. Raises `UnknownKindError`."""
         return self._registries.named(kind if isinstance(kind, str) else kind.name)

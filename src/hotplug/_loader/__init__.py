@@ -9,7 +9,7 @@ Whatever plugin code raises on the way (anything but `KeyboardInterrupt`) comes 
 from __future__ import annotations
 
 from hotplug._loader._blueprint import NOBODY, Blueprint, PluginContext, prepare
-from hotplug._loader._importing import drop_modules, forget_modules, modules_of, resolve
+from hotplug._loader._importing import drop_modules, forget_modules, mentions, modules_of, resolve
 from hotplug._loader._wall import behind_wall, traceback_of
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "behind_wall",
     "drop_modules",
     "forget_modules",
+    "mentions",
     "modules_of",
     "prepare",
     "resolve",

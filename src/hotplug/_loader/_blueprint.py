@@ -86,6 +86,12 @@ class Blueprint(Generic[T]):
             return None, target
         if _fits(target, self.contract):
             return self._shared(target), None
+        if inspect.iscoroutinefunction(target):
+            raise PluginContractError(
+                f"{target.__qualname__} is async, and would make a coroutine",
+                self.record,
+                remedy="make the object in a plain function, and let the object do its waiting",
+            )
         if callable(target):
             return None, target
         raise self._mismatch(target)

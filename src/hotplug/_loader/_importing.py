@@ -15,7 +15,7 @@ from hotplug.errors import MissingDependencyError, PluginImportError, close_matc
 if TYPE_CHECKING:
     from hotplug._records import PluginRecord
 
-__all__ = ["drop_modules", "forget_modules", "import_target", "modules_of", "resolve"]
+__all__ = ["drop_modules", "forget_modules", "import_target", "mentions", "modules_of", "resolve"]
 
 _VALUE: Final = re.compile(r"(?P<module>[\w.]+)\s*(?::\s*(?P<attribute>[\w.]+))?\s*(?:\[.*\])?\s*$")
 
@@ -77,6 +77,23 @@ def _attribute(record: PluginRecord, owner: object, name: str) -> object:
             record,
             remedy="mend the entry point in its pyproject.toml",
         ) from error
+
+
+def mentions(record: PluginRecord, word: str) -> bool:
+    """
+    Whether the source of the plugin's module holds *word*, as far as can be told without importing it.
+
+    True where there is no source to look at: then only importing can tell.
+    """
+    module = record.value.partition(":")[0].strip().replace(".", os.sep)
+    for folder in (os.path.dirname(record.path), *sys.path):  # noqa: PTH120 - most are no Path's business
+        for ending in (".py", os.sep + "__init__.py"):
+            try:
+                with open(os.path.join(folder, module + ending), "rb") as source:  # noqa: PTH118, PTH123
+                    return word.encode() in source.read()
+            except OSError:
+                continue
+    return True
 
 
 # -- modules ---------------------------------------------------------------------------------------
