@@ -399,6 +399,57 @@ def test_an_instance_is_closed_with_its_run(how):
     assert types(events) == ["RUN_STARTED", "RUN_FINISHED"]
 
 
+def test_in_a_session_its_agent_runs():
+    """
+    The resident agent for key and caller's own context runs and stays open; else one is made and closed.
+    """
+    asked, closed = [], []
+
+    class Named(BaseAgent):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def run(self, task, run):
+            return self.name, run.run_id != ADA.run_id
+
+        def close(self) -> None:
+            closed.append(self.name)
+
+    def resident(key, context):
+        asked.append((key, context, threading.current_thread() is threading.main_thread()))
+        return Named("resident") if context is ADA else None
+
+    agents = AgentRegistry()
+    agents.register_factory("doing", lambda _: Named("made"))
+    agents.resident = resident
+
+    assert asyncio.run(agents.run("doing", None, ADA)) == ("resident", True)
+    assert closed == []
+    assert asyncio.run(agents.run("doing", None, BOB)) == ("made", True)
+    assert closed == ["made"]
+    assert asked == [("doing", ADA, False), ("doing", BOB, False)]
+    assert asked[0][1] is ADA
+
+
+def test_a_session_that_has_no_agent_to_give_is_the_runs_error():
+    """
+    What `resident` raises ends the run, behind the wall and with its events.
+    """
+
+    def resident(key, context):
+        raise SystemExit("no session")
+
+    async def work(task, run):
+        return "never"
+
+    agents = agents_doing(work)
+    agents.resident = resident
+    events, result = played(agents)
+
+    assert isinstance(result, PluginError)
+    assert types(events) == ["RUN_STARTED", "RUN_ERROR"]
+
+
 def test_a_shared_agent_is_not_closed():
     """
     An agent that the application registered is its own to close.
@@ -866,7 +917,8 @@ def test_a_detached_sink_gets_nothing_more():
     assert types(events) == ["RUN_STARTED", "RUN_FINISHED"]
 
 
-def test_a_sink_that_raises_harms_no_run(caplog):
+@pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit(1), asyncio.CancelledError()], ids=repr)
+def test_a_sink_that_raises_harms_no_run(error, caplog):
     """
     What a sink raises is logged; the run goes on, and so does the sink.
     """
@@ -874,7 +926,7 @@ def test_a_sink_that_raises_harms_no_run(caplog):
     class Angry(Sink):
         def publish(self, event, /) -> None:
             super().publish(event)
-            raise RuntimeError("no")
+            raise error
 
     async def work(task, run):
         return "answer"
@@ -885,6 +937,29 @@ def test_a_sink_that_raises_harms_no_run(caplog):
     assert played(agents)[1] == "answer"
     assert types(sink.events) == ["RUN_STARTED", "RUN_FINISHED"]
     assert "sink raised" in caplog.text
+
+
+def test_ctrl_c_in_a_sink_is_the_callers():
+    """
+    `KeyboardInterrupt` from a sink is passed on, and the sink is not stuck by it.
+    """
+
+    class Interrupted(Sink):
+        def publish(self, event, /) -> None:
+            super().publish(event)
+            if event.payload["n"] == 1:
+                raise KeyboardInterrupt
+
+    sink, relay = Interrupted(), relay_module.Relay(EventHub())
+    relay.attach(sink)
+    relay.put(ADA, "CUSTOM", {"n": 1})
+    relay.put(ADA, "CUSTOM", {"n": 2})
+
+    with pytest.raises(KeyboardInterrupt):
+        relay.deliver()
+    relay.deliver()
+
+    assert [event.payload["n"] for event in sink.events] == [1, 2]
 
 
 def test_a_sink_that_emits_does_not_deadlock():

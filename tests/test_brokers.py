@@ -12,6 +12,7 @@ import pytest
 import hotplug.brokers
 from hotplug._records import PluginRecord
 from hotplug.brokers import BrokerInfo, BrokerRegistry, IBrokerGateway, IBrokerRegistry, mask_account
+from hotplug.context import UserExecutionContext
 from hotplug.errors import ContractError, DuplicateKeyError, FrozenRegistryError, NotRegisteredError
 from hotplug.market import Capability, Environment, GatewayStatus, HealthState
 from hotplug.registry import UniversalRegistry
@@ -263,6 +264,7 @@ def test_healthy_is_ready_and_well(changes):
     ("report", "text"),
     [
         (raising(RuntimeError("no line")), "info raised RuntimeError: no line"),
+        (raising(SystemExit("bye")), "info raised SystemExit: bye"),
         ({"status": "READY"}, "is a dict"),
     ],
 )
@@ -278,6 +280,70 @@ def test_a_gateway_that_cannot_report_harms_nobody(report, text):
     ill, _ = registry.list_all()
     assert (ill.status, ill.health, ill.type) == (GatewayStatus.FAILED, HealthState.UNHEALTHY, "acme")
     assert text in ill.last_error
+    assert text in registry.info("ill").last_error
+
+
+def test_ctrl_c_in_a_report_is_the_callers():
+    """
+    `KeyboardInterrupt` from a gateway's info is passed on.
+    """
+    registry = BrokerRegistry()
+    registry.register("ill", Reporting(raising(KeyboardInterrupt())))
+
+    with pytest.raises(KeyboardInterrupt):
+        registry.list_all()
+
+
+def test_health_is_that_of_gateways_that_should_be_connected():
+    """
+    A gateway that is neither at rest nor well makes the registry degraded, by reports alone; loading nothing.
+    """
+    registry, resting, gone, well = BrokerRegistry(), PaperBroker(), connected(), connected()
+    asyncio.run(gone.disconnect())
+    for key, broker in (("resting", resting), ("gone", gone), ("well", well)):
+        registry.register(key, broker)
+    registry.register_lazy("asleep", lambda: pytest.fail("loaded"))
+
+    assert registry.health().status == "healthy"
+    assert registry.health().details["entries"] == 4
+    assert dict(registry.health().details["brokers"]) == {
+        "resting": "CREATED",
+        "gone": "DISCONNECTED",
+        "well": "READY",
+    }
+
+    registry.register("slow", Reporting(replace(well.info, status=GatewayStatus.RECONNECTING)))
+    registry.register("ill", Reporting(raising(OSError("no line"))))
+    health = registry.health()
+
+    assert health.status == "degraded"
+    assert health.issues == (
+        "brokers/slow: RECONNECTING, healthy",
+        "brokers/ill: FAILED, unhealthy (info raised OSError: no line)",
+    )
+
+
+@pytest.mark.parametrize("metrics", [True, False], ids=["counting", "quiet"])
+def test_a_key_may_be_called_broker_id(metrics):
+    """
+    `get` and `unregister` take the key by the contract's word too, but not two keys, nor none.
+    """
+    registry, broker = BrokerRegistry(metrics=metrics), PaperBroker()
+    registry.register(broker)
+
+    assert registry.get(broker_id="paper") is registry.get("paper") is broker
+    assert registry.get(broker_id="other", default=None) is None
+    assert registry.get("paper", UserExecutionContext("ada")) is broker
+    with pytest.raises(NotRegisteredError, match="paper"):
+        registry.get("papr")
+    for wrong in ({}, {"key": "paper", "broker_id": "paper"}):
+        with pytest.raises(TypeError, match="one key"):
+            registry.get(**wrong)
+        with pytest.raises(TypeError, match="one key"):
+            registry.unregister(**wrong)
+    assert registry.metrics().lookups == (5 if metrics else 0)
+    registry.unregister(broker_id="paper")
+    assert len(registry) == 0
 
 
 def test_asking_takes_no_lock():

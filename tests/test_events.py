@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
+import json
+import pickle
+import sys
 import threading
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -15,6 +19,7 @@ from hypothesis import strategies as st
 from hotplug.context import UserExecutionContext
 from hotplug.errors import InvalidContextError
 from hotplug.events import EventEmitter, EventHub
+from hotplug.events._frozen import ReadOnlyDict, frozen
 from hotplug.events._ring import Ring
 
 ADA = UserExecutionContext("ada", thread_id="talk", run_id="run-1")
@@ -94,11 +99,78 @@ def test_payloads_are_copies():
 
     payload["inner"].append(2)
     [first] = cursors[0].poll()
-    first.payload["inner"].append(3)
 
-    with pytest.raises(TypeError):
-        first.payload["more"] = 1  # type: ignore[index]
-    assert cursors[1].poll()[0].payload == {"inner": [1]}
+    assert first.payload == cursors[1].poll()[0].payload == {"inner": [1]}
+
+
+CHANGES = {
+    "set": lambda payload: payload.__setitem__("more", 1),
+    "delete": lambda payload: payload.__delitem__("list"),
+    "clear": lambda payload: payload.clear(),
+    "pop": lambda payload: payload.pop("list"),
+    "popitem": lambda payload: payload.popitem(),
+    "setdefault": lambda payload: payload.setdefault("more", 1),
+    "update": lambda payload: payload.update(more=1),
+    "merge": lambda payload: payload.__ior__({"more": 1}),
+    "inner set": lambda payload: payload["list"][1].__setitem__("deep", 0),
+    "append": lambda payload: payload["list"].append(3),
+    "list set": lambda payload: payload["list"].__setitem__(0, 3),
+    "list delete": lambda payload: payload["list"].__delitem__(0),
+    "list add": lambda payload: payload["list"].__iadd__([3]),
+    "list multiply": lambda payload: payload["list"].__imul__(2),
+    "list clear": lambda payload: payload["list"].clear(),
+    "extend": lambda payload: payload["list"].extend([3]),
+    "insert": lambda payload: payload["list"].insert(0, 3),
+    "list pop": lambda payload: payload["list"].pop(),
+    "remove": lambda payload: payload["list"].remove(1),
+    "reverse": lambda payload: payload["list"].reverse(),
+    "sort": lambda payload: payload["list"].sort(key=str),
+    "deepest": lambda payload: payload["list"][1]["deep"].append(3),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_payloads_stay_as_they_are(change):
+    """
+    Nothing in a payload can be changed, at whatever depth.
+    """
+    hub, plain = EventHub(), {"list": [1, {"deep": [2]}]}
+    event = hub.emit_event(ADA, "CUSTOM", plain)
+
+    with pytest.raises(TypeError, match="cannot be changed"):
+        change(event.payload)
+    assert event.payload == plain
+
+
+def test_payloads_pass_for_plain_json():
+    """
+    A payload equals, prints, serialises, copies and pickles as what was emitted, and can be emitted again.
+    """
+    hub, plain = EventHub(), {"list": [0.5, {"deep": [None, "x"]}], "empty": [{}, []]}
+    payload = hub.emit_event(ADA, "CUSTOM", plain).payload
+
+    assert payload == plain
+    assert repr(payload) == repr(plain)
+    assert json.loads(json.dumps(payload)) == plain
+    for same in (copy.deepcopy(payload), pickle.loads(pickle.dumps(payload))):
+        assert same == plain
+        with pytest.raises(TypeError):
+            same["list"].append(1)
+    assert hub.emit_event(ADA, "CUSTOM", {"again": payload}).payload == {"again": plain}
+
+
+def test_deep_payloads_need_no_deep_stack():
+    """
+    However deep a payload is nested, reading it does not run into the recursion limit.
+    """
+    payload: dict = {}
+    for _ in range(sys.getrecursionlimit()):
+        payload = {"in": payload}
+
+    inner = frozen(payload)
+    while inner:
+        assert type(inner) is ReadOnlyDict
+        inner = inner["in"]
 
 
 def test_any_mapping_is_a_payload():
@@ -120,8 +192,10 @@ def test_any_mapping_is_a_payload():
         (["no", "mapping"], "list"),
         ({"text": "x" * 2000}, "2011 bytes"),
         ({"x": "\ud800"}, "UnicodeEncodeError"),
+        ({"x": float("nan")}, "JSON has no nan"),
+        ({"x": [None, {"y": (1, float("-inf"))}]}, "JSON has no -inf"),
     ],
-    ids=["object", "list", "too large", "lone surrogate"],
+    ids=["object", "list", "too large", "lone surrogate", "nan", "infinity"],
 )
 def test_what_cannot_be_stored_becomes_an_error(payload, why):
     """
@@ -438,6 +512,19 @@ def test_a_lagging_reader_gets_only_the_newest_snapshot():
     assert identity_holds(cursor)
 
 
+def test_a_snapshot_that_was_given_up_leaves_nothing_behind():
+    """
+    When the newest snapshot of a run is evicted, nothing is remembered of it.
+    """
+    hub = EventHub(max_events=1)
+    hub.emit(ADA, "STATE_SNAPSHOT", {"n": 1})
+    assert hub._core.rings["ada"].newest
+
+    hub.emit(ADA, "CUSTOM", {"n": 2})
+
+    assert hub._core.rings["ada"].newest == {}
+
+
 def test_a_reader_that_keeps_up_gets_every_snapshot():
     """
     Nothing is coalesced for who is not far behind.
@@ -553,6 +640,18 @@ def test_iterating_waits_for_what_comes():
         return seen
 
     assert asyncio.run(asyncio.wait_for(read(), 10)) == [0, 1, 2, 3]
+
+
+def test_what_comes_before_falling_asleep_is_not_slept_through():
+    """
+    An event that comes between looking and waiting ends the waiting before it begins.
+    """
+    hub = EventHub()
+    with hub.open(ADA) as cursor:
+        assert cursor.poll() == []
+        hub.emit(ADA, "CUSTOM", {"n": 1})
+
+        assert asyncio.run(asyncio.wait_for(cursor._something_new(), 10))
 
 
 def test_a_resumed_iteration_begins_with_the_gap():

@@ -18,18 +18,34 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-def test_the_code_runs(tmp_path, monkeypatch, capsys):
-    """
-    Every Python block of the README runs, one after the other, in one namespace.
-    """
+@pytest.fixture
+def namespace(tmp_path, monkeypatch, capsys):
+    """What the Python blocks define, run one after the other."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HOTPLUG_CONFIG", raising=False)
-    namespace = {"__name__": "readme"}
-
+    names = {"__name__": "readme"}
     for number, block in enumerate(blocks("python"), 1):
-        exec(compile(block, f"README block {number}", "exec"), namespace)
+        exec(compile(block, f"README block {number}", "exec"), names)
+    return names
 
+
+def test_the_code_runs(namespace, capsys):
+    """
+    Every Python block of the README runs, and discovery finds what is installed.
+    """
     assert "brokers/paper from hotplug-broker-paper" in capsys.readouterr().out
+
+
+def test_the_suite_passes(namespace):
+    """
+    The tests that the README's own plugin inherits are there, and every one passes.
+    """
+    suite = namespace["TestMomentum"]
+    tests = [name for name in dir(suite) if name.startswith("test_")]
+
+    assert "test_it_trades_in_this_market" in tests
+    for name in tests:
+        getattr(suite(), name)()
 
 
 @pytest.mark.parametrize("block", [text for text in blocks("toml") if "[project]" not in text])

@@ -258,7 +258,13 @@ def test_check_asks_the_service():
 
 @pytest.mark.parametrize(
     ("fault", "text"),
-    [(RuntimeError("no"), "RuntimeError"), ("hang", "did not finish"), (True, "gave a bool")],
+    [
+        (RuntimeError("no"), "RuntimeError"),
+        ("hang", "did not finish"),
+        (True, "gave a bool"),
+        (Health("splendid"), "makes no sense: 'splendid'"),  # type: ignore[arg-type]
+        (Health("healthy", None), "makes no sense"),  # type: ignore[arg-type]
+    ],
 )
 def test_who_cannot_say_how_it_is_is_unhealthy(fault, text):
     """
@@ -268,8 +274,54 @@ def test_who_cannot_say_how_it_is_is_unhealthy(fault, text):
 
     health = run(registry.check("odd", deadline=0.02))
 
-    assert health.status == "unhealthy"
+    assert health.status == registry.health().status == "unhealthy"
     assert text in health.issues[0]
+    assert registry.health().issues == health.issues
+
+
+def test_health_is_the_worst_of_what_was_said():
+    """
+    The registry's health folds in the last answer of each service, and asks nobody; never asked is no fault.
+    """
+    registry, diary = world(
+        ("fine",),
+        ("slow", {"health": Health("degraded", ("slow",))}),
+        ("mute", {"health": Health("unhealthy")}),
+    )
+    run(registry.start_all(["fine", "slow"]))
+    assert (registry.health().status, dict(registry.health().details["services"])) == (
+        "healthy",
+        {"fine": "unknown", "slow": "unknown"},
+    )
+
+    for name in ("fine", "slow"):
+        run(registry.check(name))
+    asked = len(diary)
+    health = registry.health()
+    assert (health.status, health.issues) == ("degraded", ("services/slow: slow",))
+    assert health.details["entries"] == 3
+    run(registry.check("mute"))
+    health = registry.health()
+    assert (health.status, health.issues[1]) == ("unhealthy", "services/mute: unhealthy")
+    assert dict(health.details["services"]) == {"fine": "healthy", "slow": "degraded", "mute": "unhealthy"}
+    assert len(diary) == asked + 1
+
+
+def test_what_was_said_goes_with_who_said_it():
+    """
+    Whoever was stopped, unregistered or replaced does not count in the health any more.
+    """
+    registry, diary = world(*((name, {"health": Health("unhealthy")}) for name in ("a", "b", "c")))
+    run(registry.start_all(["a"]))
+    for name in ("a", "b", "c"):
+        run(registry.check(name))
+    assert len(registry.health().issues) == 3
+
+    run(registry.stop_all())
+    registry.unregister("b")
+    registry.replace("c", Noted(diary, "c"))
+
+    assert (registry.health().status, registry.health().issues) == ("healthy", ())
 
 
 def test_checking_an_unknown_service_is_an_error():
@@ -326,8 +378,8 @@ def probe(answer: bytes | None, endpoint: str | None = "health", seen=None, **op
     [
         (b"HTTP/1.1 200 OK\r\n\r\n", "healthy"),
         (b"HTTP/1.1 204\r\n\r\n", "healthy"),
-        (b"HTTP/1.1 503 Busy\r\n\r\n", "degraded"),
-        (b"HTTP/1.1 429 Too Many\r\n\r\n", "degraded"),
+        (b"HTTP/1.1 503 Busy\r\n\r\n", "unhealthy"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "unhealthy"),
         (b"HTTP/1.1 500 Oops\r\n\r\n", "unhealthy"),
         (b"HTTP/1.1 301 Moved\r\n\r\n", "unhealthy"),
     ],
@@ -440,6 +492,18 @@ def test_other_urls_are_refused(url, endpoint):
     """
     with pytest.raises(ValueError):  # noqa: PT011 - the texts differ, some are the standard library's
         ServiceRegistry().register_service("x", url, endpoint)
+
+
+@pytest.mark.parametrize(("url", "endpoint"), [(5, None), (None, None), ("http://localhost", 7)], ids=str)
+def test_a_url_is_a_str(url, endpoint):
+    """
+    A URL or endpoint that is no str is a `TypeError`, and nothing is registered.
+    """
+    registry = ServiceRegistry()
+
+    with pytest.raises(TypeError, match="is a str, not a"):
+        registry.register_service("x", url, endpoint)
+    assert len(registry) == 0
 
 
 def test_register_service():

@@ -774,6 +774,27 @@ def disguised(**changes):
     return Disguised()
 
 
+@pytest.mark.parametrize("strategy", [None, Scripted, object()], ids=["none", "a class", "something"])
+def test_a_strategy_is_one(strategy):
+    """
+    What is no strategy object (its class, for instance) is a TypeError, before the broker is touched.
+    """
+    with pytest.raises(TypeError, match="a run takes a strategy"):
+        run(strategy)
+
+
+@pytest.mark.parametrize("broker", [None, PaperBroker, object()], ids=["none", "a class", "something"])
+def test_a_gateway_is_one(broker):
+    """
+    What is no gateway object is a TypeError that says so.
+    """
+    strategy = Scripted()
+
+    with pytest.raises(TypeError, match="a run trades on a gateway"):
+        asyncio.run(run_strategy(strategy, broker, FLAT))
+    assert strategy.told == []
+
+
 def test_a_live_broker_is_refused():
     """
     Historical bars are never played to a live gateway, whatever else it says it can.

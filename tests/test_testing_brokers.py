@@ -113,7 +113,7 @@ class EmulatesChanges(PaperBroker):
 class KeepsOrdersForLater(PaperBroker):
     async def place_order(self, request, *, deadline=None):
         if self.info.status is not GatewayStatus.READY:
-            raise GatewayNotReady("later, perhaps")
+            raise GatewayNotReady("later, perhaps", outcome="UNKNOWN")
         return await super().place_order(request)
 
 

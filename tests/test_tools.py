@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import enum
 import functools
+import inspect
 import logging
 import threading
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from hotplug.errors import (
     InvalidArgumentsError,
     NotOfferedError,
     NotRegisteredError,
+    Outcome,
     SchemaError,
     ToolError,
     ToolTimeoutError,
@@ -127,6 +129,26 @@ def test_hotplug_tool_is_the_decorator():
 
     assert isinstance(add_them, Tool)
     assert add_them.name == "plus"
+
+
+def test_the_decorator_shows_its_options():
+    """
+    The signature of `hotplug.tool` has every option with its default, as editors show it.
+    """
+    options = {
+        name: parameter.default
+        for name, parameter in inspect.signature(hotplug.tool).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+    assert options == {
+        "name": None,
+        "read_only": False,
+        "destructive": None,
+        "idempotent": False,
+        "timeout": 30.0,
+        "run_in_thread": True,
+    }
 
 
 def test_what_nothing_is_said_of_is_destructive():
@@ -332,6 +354,114 @@ def test_async_tools_and_opted_out_ones_run_on_the_loop():
     assert call(tools, "asynchronous")
     assert call(tools, "affine")
     assert call(tools, "hands_back_a_coroutine")
+
+
+@pytest.mark.parametrize(
+    ("options", "retryable"),
+    [
+        ({"destructive": False}, False),
+        ({"destructive": False, "idempotent": True}, True),
+        ({"read_only": True}, True),
+    ],
+    ids=str,
+)
+def test_a_timeout_says_whether_to_try_again(options, retryable):
+    """
+    After a time-out the outcome is UNKNOWN, and only an idempotent or read-only tool may be called again.
+    """
+
+    @tool(timeout=0.01, **options)
+    async def late() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(ToolTimeoutError) as caught:
+        call(registry(late), "late")
+    assert caught.value.outcome is Outcome.UNKNOWN
+    assert caught.value.retryable is retryable
+
+
+def test_a_tool_whose_threads_never_come_back_is_quarantined():
+    """
+    With `max_abandoned` stuck threads a tool is refused at once, others are not; one coming back lifts it.
+    """
+    gates = [threading.Event() for _ in range(2)]
+    waiting = iter(gates)
+
+    @tool(timeout=0.05, destructive=True)
+    def stuck() -> str:
+        gate = next(waiting, None)
+        return "well" if gate is None else str(gate.wait(20))
+
+    tools = registry(stuck, add)
+    tools.max_abandoned = 2
+    approved = functools.partial(tools.approve, "stuck", {}, ADA)
+    try:
+        for number in range(2):
+            assert tools.quarantined() == (), number
+            with pytest.raises(ToolTimeoutError):
+                call(tools, "stuck", approval=approved())
+        assert tools.quarantined() == ("stuck",)
+        approval = approved()
+        with pytest.raises(ToolError, match="'stuck' is quarantined: 2 calls") as caught:
+            call(tools, "stuck", approval=approval)
+        assert type(caught.value) is ToolError
+        assert call(tools, "add", {"a": 1}) == 3
+        gates[0].set()
+        asyncio.run(_until(lambda: tools.quarantined() == ()))
+        assert call(tools, "stuck", approval=approval) == "well"  # the refusal did not use it up
+    finally:
+        for gate in gates:
+            gate.set()
+        _join_calls()
+    assert tools._stuck._counts == {}
+
+
+def test_a_new_tool_does_not_answer_for_the_old_one():
+    """
+    What replaces a quarantined tool under its key is not quarantined.
+    """
+    gate = threading.Event()
+
+    @tool(timeout=0.01, read_only=True)
+    def stuck() -> None:
+        gate.wait(20)
+
+    tools = registry(stuck)
+    tools.max_abandoned = 1
+    try:
+        with pytest.raises(ToolTimeoutError):
+            call(tools, "stuck")
+        assert tools.quarantined() == ("stuck",)
+        tools.replace("stuck", tool(name="stuck", read_only=True)(lambda: 5))
+        assert tools.quarantined() == ()
+        assert call(tools, "stuck") == 5
+    finally:
+        gate.set()
+        _join_calls()
+
+
+def test_who_ended_in_time_does_not_count_as_stuck():
+    """
+    A tool that raises `CancelledError` by itself has come back; outside of a registry nobody counts.
+    """
+    gate = threading.Event()
+
+    @reading
+    def raises() -> None:
+        raise asyncio.CancelledError
+
+    tools = registry(raises)
+    with pytest.raises(ToolError):
+        call(tools, "raises")
+    assert tools._stuck._counts == {}
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(as_tool(lambda: gate.wait(20)).call({}, ADA), 0.01)
+
+    asyncio.run(give_up())
+    gate.set()
+    _join_calls()
 
 
 def test_a_timeout_leaves_the_outcome_unknown():
@@ -546,6 +676,21 @@ def test_without_configuration_only_read_only_tools_are_offered():
         tools.approve("wipe", {"what": "x"}, ADA)
 
 
+def test_the_hosts_word_comes_before_the_metadata():
+    """
+    `offer_of` is asked first; where it has nothing to say, the entry's metadata does.
+    """
+    tools = registry(add, wipe, offer=["ada"])
+    tools.offer_of = {"add": ["bob"], "ghost": True}.get
+
+    assert [each.name for each in tools.offered(ADA)] == ["wipe"]
+    assert [each.name for each in tools.offered(BOB)] == ["add"]
+    with pytest.raises(NotOfferedError):
+        call(tools, "add", {"a": 1})
+    with pytest.raises(NotRegisteredError):
+        call(tools, "ghost")
+
+
 def test_what_is_not_on_offer_is_not_even_loaded():
     """
     Who may not call a tool does not get it imported, neither by calling nor by listing.
@@ -594,12 +739,54 @@ def test_a_tool_is_called_by_its_key():
     assert asyncio.run(offered.call({"a": 1}, ADA)) == call(tools, "plus", {"a": 1}) == 3
 
 
-def test_the_registry_holds_tools_only():
+def test_a_typed_function_is_registered_as_the_tool_it_is():
     """
-    A bare function is no `Tool`; what offers it wraps it first.
+    `register` and `replace` wrap a typed function under the key's name; it counts as destructive.
     """
+
+    def double(a: int) -> int:
+        return 2 * a
+
+    tools = ToolRegistry()
+    tools.register("twice", double, metadata={"offer": True})
+
+    made = tools["twice"]
+    assert (type(made), made.name, made.destructive) == (FunctionTool, "twice", True)
+    approval = tools.approve("twice", {"a": 4}, ADA)
+    assert call(tools, "twice", {"a": 4}, approval=approval) == 8
+    assert tools.replace("twice", lambda: 7) is made
+    assert isinstance(tools["twice"], FunctionTool)
+    tools.replace("twice", add)
+    assert tools["twice"] is add
+
+
+def factory_of_a_tool() -> Tool:
+    return add
+
+
+@pytest.mark.parametrize("item", [42, Point, len, factory_of_a_tool], ids=str)
+def test_the_registry_holds_tools_only(item):
+    """
+    What is no typed function with a schema, and says not to make a tool, is a `ContractError`.
+    """
+    tools = ToolRegistry()
+
     with pytest.raises(ContractError):
-        ToolRegistry().register("x", len)  # type: ignore[arg-type]
+        tools.register("x", item)
+    assert len(tools) == 0
+
+
+@pytest.mark.parametrize("arguments", [None, [1], "a=1", 7], ids=str)
+def test_arguments_are_a_mapping(arguments):
+    """
+    Arguments that are no JSON object are `InvalidArgumentsError`, to `call` and to `approve`.
+    """
+    tools = registry(add)
+
+    with pytest.raises(InvalidArgumentsError, match="'add' are a JSON object"):
+        asyncio.run(tools.call("add", arguments, ADA))
+    with pytest.raises(InvalidArgumentsError, match="a mapping"):
+        tools.approve("add", arguments, ADA)
 
 
 def test_a_tool_in_use_is_leased():
@@ -645,6 +832,15 @@ def test_destructive_calls_need_an_approval():
     assert call(tools, "wipe", {"what": "disk"}, approval=approval) == "wiped disk"
     with pytest.raises(ApprovalRequiredError, match="used, or has expired"):
         call(tools, "wipe", {"what": "disk"}, approval=approval)
+
+
+@pytest.mark.parametrize("approval", ["yes", True, {"token": "x"}], ids=str)
+def test_only_an_approval_is_one(approval):
+    """
+    Something else in place of an approval approves nothing.
+    """
+    with pytest.raises(ApprovalRequiredError, match=f"not a {type(approval).__name__}"):
+        call(registry(wipe), "wipe", {"what": "disk"}, approval=approval)
 
 
 def test_an_approval_hides_its_token():

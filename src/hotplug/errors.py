@@ -11,7 +11,8 @@ Every exception that hotplug raises.
     ├── CircularFactoryError (RuntimeError)     a factory that needs its own product
     ├── ConfigError (ValueError)                a configuration that was rejected whole
     ├── HostError (RuntimeError)                a host asked for what its state does not allow
-    │   └── StartError                          a required plugin that does not work
+    │   ├── StartError                          a required plugin that does not work
+    │   └── UnknownKindError (KeyError)         a kind that the host was not given
     ├── SchemaError (TypeError)                 a signature that cannot be a schema
     ├── PluginError                             a plugin misbehaved; the cause is chained
     │   ├── PluginImportError (ImportError)     its module did not import
@@ -35,7 +36,8 @@ Errors carry facts in attributes and make their text last.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,6 +87,7 @@ __all__ = [
     "StartError",
     "ToolError",
     "ToolTimeoutError",
+    "UnknownKindError",
     "close_match",
 ]
 
@@ -233,6 +236,18 @@ class StartError(HostError):
         return f"the host cannot start, required plugins do not work:{lines}"
 
 
+class UnknownKindError(HostError, KeyError):
+    """The host holds no plugins of that *kind*; *known* are those it does hold."""
+
+    def __init__(self, kind: object, known: Iterable[str]) -> None:
+        self.kind: Final = kind
+        self.known: Final = tuple(known)
+        super().__init__(kind, self.known)
+
+    def __str__(self) -> str:
+        return f"this host has no kind {self.kind!r} ({close_match(str(self.kind), self.known)})"
+
+
 class SchemaError(HotplugError, TypeError):
     """A signature that cannot be turned into settings or a JSON schema."""
 
@@ -243,7 +258,7 @@ class SchemaError(HotplugError, TypeError):
 class PluginError(HotplugError):
     """A plugin misbehaved. *record* says which, ``__cause__`` says how, *remedy* what would help."""
 
-    reason = "failed"
+    reason: str = "failed"
 
     def __init__(
         self, why: str, record: PluginRecord | None = None, *, remedy: str = "", reason: str | None = None
@@ -321,9 +336,29 @@ class PluginTimeoutError(PluginError, TimeoutError):
         remedy: str = "",
         thread: str = "",
     ) -> None:
+        self.doing: Final = doing
         self.limit: Final = limit
         self.thread: Final = thread
         super().__init__(f"{doing} did not finish within {limit:g} s", record, remedy=remedy)
+
+
+# -- calls whose effect may be unknown ---------------------------------------------------------------
+
+
+class Outcome(StrEnum):
+    """
+    What is known of a call that failed:
+
+    ``NOT_SENT`` it never left this process · ``REJECTED`` the other side refused it ·
+    ``UNKNOWN`` it may or may not have taken effect, so it must not be sent again as it is.
+    """
+
+    NOT_SENT = "NOT_SENT"
+    REJECTED = "REJECTED"
+    UNKNOWN = "UNKNOWN"
+
+
+_OutcomeName = Literal["NOT_SENT", "REJECTED", "UNKNOWN"]
 
 
 # -- tools -----------------------------------------------------------------------------------------
@@ -346,12 +381,21 @@ class ApprovalRequiredError(ToolError, PermissionError):
 
 
 class ToolTimeoutError(ToolError, TimeoutError):
-    """The tool was called and did not answer in time: whether it took effect is unknown."""
+    """
+    The tool was called and did not answer in time.
+
+    *outcome* is what is known of the call; *retryable* says whether it may be made again all the same.
+    """
+
+    def __init__(
+        self, message: str = "", *, outcome: Outcome | _OutcomeName = "UNKNOWN", retryable: bool = False
+    ) -> None:
+        self.outcome: Final = Outcome(outcome)
+        self.retryable: Final = retryable
+        super().__init__(message)
 
 
 # -- brokers ---------------------------------------------------------------------------------------
-
-Outcome = Literal["NOT_SENT", "REJECTED", "UNKNOWN"]
 
 
 class BrokerError(HotplugError):
@@ -360,28 +404,33 @@ class BrokerError(HotplugError):
 
     ``NOT_SENT`` it never left this process · ``REJECTED`` the venue refused it ·
     ``UNKNOWN`` it may or may not stand at the venue, so it must never be sent again.
+
+    Errors that can only arise here are ``NOT_SENT`` unless something else is said, all others ``UNKNOWN``.
+    Raises `ValueError` for any other word. *retry_after* is in seconds.
     """
+
+    _usual_outcome: ClassVar[Outcome] = Outcome.UNKNOWN
 
     def __init__(
         self,
         message: str = "",
         *,
         code: str = "",
-        outcome: Outcome = "UNKNOWN",
+        outcome: Outcome | _OutcomeName | None = None,
         retryable: bool = False,
         retry_after: float | None = None,
         venue_code: str | None = None,
     ) -> None:
         self.message: Final = message
         self.code: Final = code or type(self).__name__
-        self.outcome: Final[Outcome] = outcome
+        self.outcome: Final = self._usual_outcome if outcome is None else Outcome(outcome)
         self.retryable: Final = retryable
         self.retry_after: Final = retry_after
         self.venue_code: Final = venue_code
         super().__init__(message)
 
     def __str__(self) -> str:
-        return f"{self.message or self.code} [{self.outcome}]"
+        return self.message or self.code
 
 
 class AuthenticationError(BrokerError):
@@ -391,6 +440,8 @@ class AuthenticationError(BrokerError):
 class PermissionDenied(BrokerError):
     """The account or the operation was not granted to who asks."""
 
+    _usual_outcome = Outcome.NOT_SENT
+
 
 class InvalidRequest(BrokerError):
     """The venue could not make sense of the request."""
@@ -398,6 +449,8 @@ class InvalidRequest(BrokerError):
 
 class OrderDenied(BrokerError):
     """Refused here, before anything was sent."""
+
+    _usual_outcome = Outcome.NOT_SENT
 
 
 class InsufficientFunds(BrokerError):
@@ -415,6 +468,8 @@ class DuplicateClientOrderId(BrokerError):
 class OrderBusy(BrokerError):
     """A change of this order is still under way."""
 
+    _usual_outcome = Outcome.NOT_SENT
+
 
 class MarketClosed(BrokerError):
     """The venue takes no such order now."""
@@ -422,6 +477,8 @@ class MarketClosed(BrokerError):
 
 class NotSupported(BrokerError):
     """This gateway lacks the capability; nothing is emulated."""
+
+    _usual_outcome = Outcome.NOT_SENT
 
 
 class RateLimited(BrokerError):
@@ -439,14 +496,22 @@ class DeadlineExceeded(BrokerError):
 class GatewayNotReady(BrokerError):
     """The gateway is not connected, or not in a state that allows this."""
 
+    _usual_outcome = Outcome.NOT_SENT
+
 
 class GatewayReplaced(BrokerError):
     """A newer generation of the gateway serves now."""
+
+    _usual_outcome = Outcome.NOT_SENT
 
 
 class LiveRefused(BrokerError):
     """A live gateway may not do this unless the configuration allows it."""
 
+    _usual_outcome = Outcome.NOT_SENT
+
 
 class Halted(BrokerError):
     """Trading was halted; only ``resume`` lifts it."""
+
+    _usual_outcome = Outcome.NOT_SENT

@@ -22,7 +22,7 @@ from hotplug.registry import UniversalRegistry
 from hotplug.registry._threads import run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from hotplug._lifecycle import Outcome
     from hotplug._records import Entry
@@ -39,7 +39,9 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
     """
     The agents, and their runs.
 
-    By itself it has an event hub of its own and no tools; a host gives it the host's.
+    By itself it has an event hub of its own and no tools; a host gives it the host's. *resident*, if set,
+    is asked first for the agent of a run, with the key and the context that the caller gave, in a worker
+    thread. What it answers is used and not closed: it lives in a session. None lets the registry make one.
     """
 
     _default_name: ClassVar[str] = "agents"
@@ -53,6 +55,7 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
         self._caller: ToolCaller | None = None
         self._running: dict[str, tuple[AgentRun, WalledCall[object]]] = {}
         self._guard = threading.Lock()
+        self.resident: Callable[[str, UserExecutionContext], BaseAgent | None] | None = None
 
     def bind(self, *, events: EventHub, tools: ToolCaller | None) -> None:
         """Use the host's hub and tools. To be called before the first run."""
@@ -84,12 +87,13 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
         """
         What the agent answers to *task*, in a run of its own (with a fresh run id) for *context*'s user.
 
-        From a factory an instance is made for this run, and closed with it. Whatever the agent raises is
+        From a factory an instance is made for this run, and closed with it (in a session, the session's
+        is used). Whatever the agent raises is
         a `PluginError` (chained); *timeout* seconds without answer are a `PluginTimeoutError`; only an
         unknown key (`NotRegisteredError`) raises without any event. If the caller is cancelled, so is
         the run.
         """
-        return await self._run(self.entry(key), task, _fresh(context), timeout)
+        return await self._run(self.entry(key), task, context, _fresh(context), timeout)
 
     async def stream(
         self,
@@ -107,7 +111,7 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
         """
         entry, own = self.entry(key), _fresh(context)
         with self.events.open(own) as cursor:
-            work = asyncio.create_task(self._run(entry, task, own, timeout))
+            work = asyncio.create_task(self._run(entry, task, context, own, timeout))
             try:
                 async for event in _of_run(own.run_id, cursor, work):
                     yield event
@@ -132,11 +136,12 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
         self,
         entry: Entry,
         task: object,
+        asking: UserExecutionContext,
         context: UserExecutionContext,
         timeout: float | None,  # noqa: ASYNC109
     ) -> object:
         run = AgentRun(entry.key, context, self._relay, self._caller, await self._offered(context))
-        call = WalledCall(lambda: self._work(entry, task, run), on_stop=run.request_cancel)
+        call = WalledCall(lambda: self._work(entry, task, asking, run), on_stop=run.request_cancel)
         with self._guard:
             self._running[run.run_id] = run, call
         try:
@@ -162,7 +167,11 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
             return ()
         return tuple(await run_in_thread(self._caller.offered, context))
 
-    async def _work(self, entry: Entry, task: object, run: AgentRun) -> object:
+    async def _work(self, entry: Entry, task: object, asking: UserExecutionContext, run: AgentRun) -> object:
+        if self.resident is not None:
+            living = await run_in_thread(self.resident, entry.key, asking)
+            if living is not None:
+                return await living.run(task, run)
         async with self._agent(entry, run.context) as agent:
             return await agent.run(task, run)
 

@@ -65,7 +65,9 @@ class Relay:
             sink, event = next_one
             try:
                 sink.publish(event)
-            except Exception as error:  # the border to the sink: a run does not suffer from it
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # the border to the sink: a run does not suffer from it
                 log.warning(
                     "the event sink raised on %s: %s", event.type, name_and_text(error), exc_info=True
                 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any, Final, Protocol
+from math import isfinite
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 
+from hotplug.events._frozen import frozen
 from hotplug.events._names import NOTHING
 
 __all__ = [
@@ -34,8 +35,10 @@ _decode: Final = msgspec.json.decode
 @dataclass(frozen=True, slots=True)
 class Event:
     """
-    One thing that happened to a user. *payload* is read-only and shared with nobody.
+    One thing that happened to a user.
 
+    *payload* is shared with nobody, and read-only at every depth; its dicts and lists compare and
+    serialise as plain ones do.
     *cursor* is its place (``epoch:seq``, opaque): ``hub.open(context, after=event.cursor)`` resumes there.
     """
 
@@ -94,10 +97,27 @@ def serialised(payload: Mapping[str, Any], limit: int) -> bytes:
     """The payload as JSON. Raises for what is no JSON object, or takes more than *limit* bytes."""
     if payload is NOTHING:
         return b"{}"
-    body = _encode(payload if type(payload) is dict else _as_dict(payload))
+    if type(payload) is not dict:
+        payload = _as_dict(payload)
+    body = _encode(payload)
+    if b"null" in body:  # how the encoder spells NaN, besides None
+        _refuse_nan(msgspec.to_builtins(payload, str_keys=True))
     if len(body) > limit:
         raise ValueError(f"it takes {len(body)} bytes, {limit} are allowed")
     return body
+
+
+def _refuse_nan(plain: object) -> None:
+    waiting = [plain]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, float):
+            if not isfinite(value):
+                raise ValueError(f"JSON has no {value}")
+        elif isinstance(value, dict):
+            waiting.extend(cast("dict[str, object]", value).values())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(cast("list[object]", value))
 
 
 def complaint(type_: str, error: Exception) -> bytes:
@@ -117,7 +137,7 @@ def event_of(user_id: str, epoch: str, stored: Stored) -> Event:
     seq, type_, body, thread, run, seconds = stored
     return Event(
         type=type_,
-        payload=MappingProxyType(_decode(body)),
+        payload=frozen(_decode(body)),
         user_id=user_id,
         thread_id=thread,
         run_id=run,

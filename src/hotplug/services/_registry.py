@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import weakref
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from hotplug._lifecycle import WalledCall, name_and_text
 from hotplug._records import Health
@@ -18,7 +22,7 @@ from hotplug.services._remote import RemoteService
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from hotplug._records import PluginRecord
+    from hotplug._records import HealthStatus, PluginRecord
     from hotplug.registry import Undo
 
 __all__ = ["ServiceRegistry"]
@@ -26,6 +30,8 @@ __all__ = ["ServiceRegistry"]
 T = TypeVar("T")
 
 log: Final = logging.getLogger("hotplug.services")
+
+SEVERITY: Final[tuple[HealthStatus, ...]] = ("healthy", "unknown", "degraded", "unhealthy")
 
 
 class ServiceRegistry(UniversalRegistry[Service]):
@@ -43,6 +49,7 @@ class ServiceRegistry(UniversalRegistry[Service]):
     ) -> None:
         super().__init__(name, contract, metrics=metrics)
         self._running: dict[str, Service] = {}
+        self._said: dict[str, tuple[weakref.ref[Service], Health]] = {}
 
     def register_service(
         self, name: str, url: str, health_endpoint: str | None = None, **metadata: Any
@@ -50,7 +57,8 @@ class ServiceRegistry(UniversalRegistry[Service]):
         """
         Stand a service that runs elsewhere under *name*; the undo takes it away.
 
-        Raises `ValueError` for what is no http(s) URL (or has credentials in it); otherwise as `register`.
+        Raises `TypeError` for a URL that is no str, `ValueError` for what is no http(s) URL (or has
+        credentials in it); otherwise as `register`.
         """
         service = RemoteService(url, health_endpoint)
         about = {**metadata, "url": url, "health_endpoint": health_endpoint}
@@ -84,6 +92,7 @@ class ServiceRegistry(UniversalRegistry[Service]):
         failed: dict[str, PluginError] = {}
         while self._running:
             name, service = self._running.popitem()
+            self._said.pop(name, None)
             await self._walled(name, "stop", service.stop, deadline, failed)
         return failed
 
@@ -91,17 +100,48 @@ class ServiceRegistry(UniversalRegistry[Service]):
         """
         How the service says it is, within *deadline* seconds; one that raises or is late is unhealthy.
 
-        Raises `NotRegisteredError`, and what its load raises.
+        `health` remembers the answer. Raises `NotRegisteredError`, and what its load raises.
         """
         service = await self.aget(name)
         failed: dict[str, PluginError] = {}
         health = await self._walled(name, "health", service.health, deadline, failed)
-        if isinstance(health, Health):
-            return health
-        why = failed.get(name) or f"health() gave a {type(health).__name__}, no Health"
-        return Health("unhealthy", (f"{self.name}/{name}: {why}",), datetime.now(UTC))
+        if why := failed.get(name) or _nonsense(health):
+            health = Health("unhealthy", (f"{self.name}/{name}: {why}",), datetime.now(UTC))
+        health = cast("Health", health)
+        with suppress(TypeError):  # one that cannot be referred to weakly would be kept alive: not remembered
+            self._said[name] = weakref.ref(service), health
+        return health
+
+    def health(self) -> Health:
+        """
+        The worst of the registry's own health and what each service answered when it was last checked.
+
+        Asks nobody. *details* has ``services``: the status of each that runs or was checked, ``unknown``
+        for one that was never asked (which makes nothing worse).
+        """
+        own, said = super().health(), self._still_true()
+        statuses: dict[str, HealthStatus] = dict.fromkeys(self._running.copy(), "unknown")
+        statuses |= {name: health.status for name, health in said.items()}
+        worst = max([own.status, *(health.status for health in said.values())], key=SEVERITY.index)
+        issues = [issue for name, health in said.items() for issue in self._issues(name, health)]
+        details = {**own.details, "services": MappingProxyType(statuses)}
+        return replace(own, status=worst, issues=(*own.issues, *issues), details=MappingProxyType(details))
 
     # -- machine room ------------------------------------------------------------------------------
+
+    def _still_true(self) -> dict[str, Health]:
+        """What was said by services that still stand under their names."""
+        table = self._table.copy()
+        return {
+            name: health
+            for name, (service, health) in self._said.copy().items()
+            if name in table and getattr(table[name], "item", None) is service()
+        }
+
+    def _issues(self, name: str, health: Health) -> list[str]:
+        who = f"{self.name}/{name}: "
+        issues = [issue if issue.startswith(who) else who + issue for issue in map(str, health.issues)]
+        return issues or ([] if health.status == "healthy" else [who + health.status])
 
     async def _fetch(self, names: Iterable[str]) -> tuple[dict[str, Service], dict[str, PluginError]]:
         """*names* and all they require, as far as they are there; and those that do not load."""
@@ -161,3 +201,12 @@ class ServiceRegistry(UniversalRegistry[Service]):
 
     def _owner(self, name: str) -> PluginRecord | None:
         return self.entry(name).owner if name in self else None
+
+
+def _nonsense(health: object) -> str:
+    """Why an answer is none; empty if it is one. The border to plugin code: it may be anything."""
+    if not isinstance(health, Health):
+        return f"health() gave a {type(health).__name__}, no Health"
+    if health.status not in SEVERITY or not isinstance(health.issues, (tuple, list)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return f"health() gave a Health that makes no sense: {health.status!r}, {health.issues!r}"
+    return ""

@@ -8,14 +8,11 @@ import re
 import ssl
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from hotplug._records import Health
 from hotplug.services._base import Service
-
-if TYPE_CHECKING:
-    from hotplug._records import HealthStatus
 
 __all__ = ["RemoteService"]
 
@@ -23,7 +20,6 @@ PORTS: Final = {"http": 80, "https": 443}
 STATUS_LINE: Final = re.compile(rb"HTTP/\d(?:\.\d)? (?P<status>\d{3})(?: |\r|$)")
 LONGEST_LINE: Final = 8192
 FINE: Final = range(200, 300)
-BUSY: Final = frozenset({429, 503})
 
 
 class RemoteService(Service):
@@ -31,10 +27,14 @@ class RemoteService(Service):
     Somebody else's service at *url*: starting and stopping it is not ours, `health` probes it.
 
     The probe is one GET of *health_endpoint* (relative to *url*; without one, of *url* itself), answered
-    within *deadline* seconds. 2xx is healthy, 503 and 429 are degraded, all else is unhealthy.
+    within *deadline* seconds. 2xx is healthy, all else is unhealthy: a redirect (3xx) too, for it is not
+    followed, and says nothing of the service. Raises `TypeError` for what is no str, else `ValueError`.
     """
 
     def __init__(self, url: str, health_endpoint: str | None = None, *, deadline: float = 5.0) -> None:
+        for word, value in (("url", url), ("health_endpoint", health_endpoint or "")):
+            if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+                raise TypeError(f"{word} is a str, not a {type(value).__name__}: {value!r}")
         self.url: Final = url
         self.health_endpoint: Final = health_endpoint
         self.deadline: Final = deadline
@@ -60,7 +60,7 @@ class RemoteService(Service):
         except (OSError, ValueError) as error:
             return self._unhealthy(f"{type(error).__name__}: {error}")
         return Health(
-            status=_meaning(status),
+            status="healthy" if status in FINE else "unhealthy",
             issues=() if status in FINE else (f"{self._target.geturl()}: HTTP {status}",),
             checked_at=datetime.now(UTC),
             details={"http_status": status, "seconds": perf_counter() - begin},
@@ -68,12 +68,6 @@ class RemoteService(Service):
 
     def _unhealthy(self, why: str) -> Health:
         return Health("unhealthy", (f"{self._target.geturl()}: {why}",), datetime.now(UTC))
-
-
-def _meaning(status: int) -> HealthStatus:
-    if status in FINE:
-        return "healthy"
-    return "degraded" if status in BUSY else "unhealthy"
 
 
 def _checked(url: str) -> SplitResult:

@@ -73,9 +73,12 @@ async def run_strategy(
 
     What a callback raises (but for `KeyboardInterrupt` and the caller's cancellation) ends the run and is the
     report's *error*. Raises `LiveRefused` for a live gateway, `NotSupported` for one that is not simulated,
-    `GatewayNotReady` for one that is not connected, `RuntimeError` for a strategy object
-    that is running already, and what the broker raises when it is fed.
+    `GatewayNotReady` for one that is not connected, `TypeError` for what is no strategy object or no
+    gateway at all, `RuntimeError` for a strategy object that is running already, and what the broker
+    raises when it is fed.
     """
+    if not isinstance(strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        raise TypeError(f"a run takes a strategy, an object of a Strategy's class, not {strategy!r}")
     simulation = _simulation(broker)
     with _exclusively(strategy):
         run = _Run(strategy, broker, simulation, context, account)
@@ -296,7 +299,10 @@ class _Run:
 
 
 def _simulation(broker: IBrokerGateway) -> Simulation:
-    info = broker.info
+    info = getattr(broker, "info", None)
+    # What a gateway is says a neighbouring room; that it can tell its status is enough of it here.
+    if info is None or not isinstance(getattr(info, "status", None), GatewayStatus):
+        raise TypeError(f"a run trades on a gateway (an IBrokerGateway), not on {broker!r}")
     if info.environment is Environment.LIVE:
         raise LiveRefused(
             f"{info.broker_id} is live: historical bars are not played to it",

@@ -84,11 +84,13 @@ class Approvals:
             self._open[approval.token] = (time.monotonic() + self._lifetime, approval, request.tool)
         return approval
 
-    def use(self, approval: Approval | None, request: Request) -> None:
+    def use(self, approval: object, request: Request) -> None:
         """Use *approval* up for *request*; `ApprovalRequiredError` unless it is for exactly that."""
-        if approval is None:
+        if not isinstance(approval, Approval):
+            instead = "" if approval is None else f", not a {type(approval).__name__}"
             raise ApprovalRequiredError(
-                f"tool {request.name!r} is destructive: approve(…) exactly this call, and pass the approval"
+                f"tool {request.name!r} is destructive: "
+                f"approve(…) exactly this call, and pass the approval{instead}"
             )
         with self._lock:
             self._drop_expired()

@@ -128,16 +128,33 @@ def tool(
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 
 
-def tool(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    read_only: bool = False,
+    destructive: bool | None = None,
+    idempotent: bool = False,
+    timeout: float | None = 30.0,
+    run_in_thread: bool = True,
+) -> Any:
     """
     Make a typed function a tool, and say what it does to the world.
 
     *destructive* None means: unless *read_only*. *timeout* is in seconds. With ``run_in_thread=False``
     a sync function runs on the event loop (for libraries that must stay in one thread).
     """
-    if function is not None:
-        return FunctionTool(function)
-    return functools.partial(FunctionTool, **options)
+    make = functools.partial(
+        FunctionTool[..., Any],
+        name=name,
+        read_only=read_only,
+        destructive=destructive,
+        idempotent=idempotent,
+        timeout=timeout,
+        run_in_thread=run_in_thread,
+    )
+    return make if function is None else make(function)
 
 
 def adopt(target: object) -> Tool | None:

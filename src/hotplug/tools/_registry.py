@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from uuid import uuid4
 
 from hotplug._lifecycle import WalledCall, name_and_text
-from hotplug.errors import NotOfferedError, NotRegisteredError, ToolError, ToolTimeoutError
+from hotplug.errors import (
+    ContractError,
+    InvalidArgumentsError,
+    NotOfferedError,
+    NotRegisteredError,
+    SchemaError,
+    ToolError,
+    ToolTimeoutError,
+)
 from hotplug.registry import UniversalRegistry
 from hotplug.registry._threads import run_in_thread
 from hotplug.tools._approvals import Approvals, Request
 from hotplug.tools._export import exported
+from hotplug.tools._functions import adopt
+from hotplug.tools._slots import CULPRIT, Stuck
 from hotplug.tools._tool import Tool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
+    from hotplug._records import PluginRecord
     from hotplug.context import UserExecutionContext
+    from hotplug.registry import Undo
     from hotplug.tools._approvals import Approval
 
 __all__ = ["ToolRegistry"]
@@ -31,7 +44,11 @@ class ToolRegistry(UniversalRegistry[Tool]):
     The tools, under the names by which they are called.
 
     A tool registered with metadata ``{"offer": True}`` is offered to everybody, with a list of user ids
-    to those, with ``False`` to nobody; without ``offer`` only read-only tools are offered.
+    to those, with ``False`` to nobody; without ``offer`` only read-only tools are offered. *offer_of*, if
+    set, is asked first, with the key; it answers None where it has nothing to say.
+
+    A call that was given up may leave its thread behind. A tool with *max_abandoned* such threads is
+    quarantined: calls are refused at once, until one of the threads comes back.
     """
 
     _default_name: ClassVar[str] = "tools"
@@ -42,6 +59,32 @@ class ToolRegistry(UniversalRegistry[Tool]):
     ) -> None:
         super().__init__(name, contract, metrics=metrics)
         self._approvals = Approvals()
+        self._stuck = Stuck()
+        self.offer_of: Callable[[str], object] | None = None
+        self.max_abandoned = 8
+
+    def register(
+        self,
+        key: str,
+        item: Tool | Callable[..., object],
+        /,
+        *,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, object] | None = None,
+        owner: PluginRecord | None = None,
+    ) -> Undo:
+        """
+        Stand a tool under *key*, or a typed function as the tool it is (it counts as destructive).
+
+        Raises `ContractError` (also for a function whose signature is no schema), `DuplicateKeyError` or
+        `FrozenRegistryError`; nothing is registered then.
+        """
+        wrapped = self._wrapped(key, item)
+        return super().register(key, wrapped, tags=tags, metadata=metadata, owner=owner)
+
+    def replace(self, key: str, item: Tool | Callable[..., object], /) -> Tool:
+        """Swap the tool under *key* for another, or for a typed function; the old one is the answer."""
+        return super().replace(key, self._wrapped(key, item))
 
     async def call(
         self,
@@ -56,9 +99,12 @@ class ToolRegistry(UniversalRegistry[Tool]):
 
         Raises `NotRegisteredError`; `NotOfferedError`; `ApprovalRequiredError` for a destructive tool
         without a fitting *approval*; `InvalidArgumentsError`; `ToolTimeoutError`, after which nobody knows
-        whether the call took effect; and `ToolError` when the tool failed: the cause is in the log only.
+        whether the call took effect; and `ToolError` when the tool is quarantined, or failed: the cause is
+        in the log only.
         """
         self._refuse_unless_on_offer(name, context)
+        _refuse_unless_mapping(name, arguments)
+        self._refuse_if_quarantined(name)
         async with self._leased(name, context) as tool:
             self._refuse_unless_offered(name, tool, context)
             if tool.destructive:
@@ -78,9 +124,10 @@ class ToolRegistry(UniversalRegistry[Tool]):
         """
         Say yes to one call of *name* with exactly these *arguments* by *context*'s user, within 5 minutes.
 
-        Raises `NotRegisteredError` and `NotOfferedError`.
+        Raises `NotRegisteredError`, `NotOfferedError`; `InvalidArgumentsError` for what is no JSON object.
         """
         self._refuse_unless_on_offer(name, context)
+        _refuse_unless_mapping(name, arguments)
         tool = self.get(name, context)
         self._refuse_unless_offered(name, tool, context)
         return self._approvals.give(self._request(name, tool, arguments, context))
@@ -97,11 +144,42 @@ class ToolRegistry(UniversalRegistry[Tool]):
         """
         return exported(self.offered(context), format)
 
+    def quarantined(self) -> tuple[str, ...]:
+        """The tools that are not called now, because too many of their threads never came back."""
+        return tuple(key for key in self.keys() if self._abandoned(key))
+
     # -- machine room ------------------------------------------------------------------------------
+
+    def _wrapped(self, key: str, item: object) -> Any:
+        """A typed function as a tool; all else as it is, the contract has its say later."""
+        try:
+            made = adopt(item)
+            if made is None:
+                return item
+            _ = made.input_schema
+        except SchemaError as error:
+            raise ContractError(self.name, str(key), f"the function is no tool: {error}") from error
+        made.name = key
+        return made
+
+    def _abandoned(self, key: str) -> int:
+        """How many threads of a quarantined tool are stuck; 0 if it is not quarantined."""
+        count = self._stuck.count(self._table.get(key))
+        return count if count >= max(self.max_abandoned, 1) else 0
+
+    def _refuse_if_quarantined(self, key: str) -> None:
+        if count := self._abandoned(key):
+            raise ToolError(
+                f"tool {key!r} is quarantined: {count} calls of it were given up and still go on "
+                "(it is called again when one of them ends, or after a reload)"
+            )
 
     def _is_on_offer(self, key: str, context: UserExecutionContext) -> bool | None:
         """Whether the user may call it by what was said; None if that depends on the tool."""
-        offer = self.entry(key).metadata.get("offer")
+        entry = self.entry(key)
+        offer = None if self.offer_of is None else self.offer_of(key)
+        if offer is None:
+            offer = entry.metadata.get("offer")
         if offer is None or isinstance(offer, bool):
             return offer
         return isinstance(offer, (list, tuple, set, frozenset)) and context.user_id in offer
@@ -148,13 +226,22 @@ class ToolRegistry(UniversalRegistry[Tool]):
     async def _walled(
         self, name: str, tool: Tool, arguments: Mapping[str, Any], context: UserExecutionContext
     ) -> object:
-        outcome = await WalledCall(lambda: tool.call(arguments, context)).outcome(tool.timeout)
+        # Not the key: what is registered or reloaded under it later does not answer for this call.
+        culprit = self._table.get(name)
+
+        async def work() -> object:
+            CULPRIT.set((self._stuck, culprit))
+            return await tool.call(arguments, context)
+
+        outcome = await WalledCall(work).outcome(tool.timeout)
         if outcome.state == "done":
             return outcome.value
         if outcome.state == "timed out":
             log.error("tool %s did not answer within %s s%s", name, tool.timeout, _left(outcome.left_behind))
             raise ToolTimeoutError(
-                f"tool {name!r} did not answer within {tool.timeout:g} s; whether it took effect is unknown"
+                f"tool {name!r} did not answer within {tool.timeout:g} s; whether it took effect is unknown",
+                outcome="UNKNOWN",
+                retryable=tool.read_only or tool.idempotent,
             )
         if isinstance(outcome.error, ToolError):
             raise outcome.error
@@ -180,6 +267,13 @@ class RenamedTool(Tool):
     async def call(self, arguments: Mapping[str, Any], context: UserExecutionContext) -> object:
         """Call the tool itself."""
         return await self._tool.call(arguments, context)
+
+
+def _refuse_unless_mapping(name: str, arguments: object) -> None:
+    if not isinstance(arguments, Mapping):
+        raise InvalidArgumentsError(
+            f"the arguments of {name!r} are a JSON object (a mapping), not a {type(arguments).__name__}"
+        )
 
 
 def _not_offered(key: str, context: UserExecutionContext) -> NotOfferedError:

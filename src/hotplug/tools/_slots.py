@@ -1,20 +1,79 @@
-"""How many sync tools may run at once, over all threads and event loops."""
+"""How many sync tools may run at once, over all threads and event loops; and which never came back."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final, TypeVar
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from hotplug.registry._threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SLOTS", "Slots"]
+__all__ = ["CULPRIT", "SLOTS", "Slots", "Stuck"]
 
 R = TypeVar("R")
+
+
+class Stuck:
+    """
+    Counts threads that nobody waits for any more and that still run, by whom to blame. Thread-safe.
+
+    Who has no such thread is not remembered: nothing is kept alive by this.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[object, int] = {}
+
+    def count(self, culprit: object) -> int:
+        """How many threads of *culprit* are stuck."""
+        return self._counts.get(culprit, 0)
+
+    def add(self, culprit: object, threads: int) -> None:
+        """Note that so many more (or fewer) of them are."""
+        with self._lock:
+            count = self._counts.pop(culprit, 0) + threads
+            if count:
+                self._counts[culprit] = count
+
+
+CULPRIT: Final[ContextVar[tuple[Stuck, object] | None]] = ContextVar("hotplug tool", default=None)
+"""Where a call counts that is given up, and to whose account."""
+
+
+class _Errand(Generic[R]):
+    """One call in a thread, of which somebody may lose patience before it returns."""
+
+    def __init__(self, call: Callable[[], R]) -> None:
+        self._call = call
+        self._blame = CULPRIT.get()
+        self._lock = threading.Lock()
+        self._returned = self._given_up = False
+
+    def run(self) -> R:
+        try:
+            return self._call()
+        finally:
+            with self._lock:
+                self._returned = True
+                if self._given_up:
+                    self._count(-1)
+
+    def give_up(self) -> None:
+        """Count it until it returns, unless it just did."""
+        with self._lock:
+            self._given_up = not self._returned
+            if self._given_up:
+                self._count(+1)
+
+    def _count(self, threads: int) -> None:
+        if self._blame is not None:
+            stuck, culprit = self._blame
+            stuck.add(culprit, threads)
 
 
 class Slots:
@@ -22,7 +81,7 @@ class Slots:
     *size* places for calls in threads; who finds none waits for its turn, first come first served.
 
     A call that is given up (its awaiting task was cancelled) gives up its place at once, though its
-    thread goes on: a tool that never returns must not eat the pool.
+    thread goes on: a tool that never returns must not eat the pool. It counts as stuck until it returns.
     """
 
     def __init__(self, size: int) -> None:
@@ -38,8 +97,12 @@ class Slots:
     async def run(self, call: Callable[[], R]) -> R:
         """The result of *call*, made in a daemon thread with the caller's context variables."""
         await self._take()
+        errand = _Errand(call)
         try:
-            return await run_in_thread(call)
+            return await run_in_thread(errand.run)
+        except (asyncio.CancelledError, GeneratorExit):
+            errand.give_up()
+            raise
         finally:
             self._give()
 
