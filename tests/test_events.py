@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hotplug.context import UserExecutionContext
 from hotplug.errors import InvalidContextError
 from hotplug.events import EventEmitter, EventHub
-from hotplug.events._frozen import ReadOnlyDict, frozen
+from hotplug.events._frozen import FrozenDict, frozen
 from hotplug.events._ring import Ring
 
 ADA = UserExecutionContext("ada", thread_id="talk", run_id="run-1")
@@ -169,7 +169,7 @@ def test_deep_payloads_need_no_deep_stack():
 
     inner = frozen(payload)
     while inner:
-        assert type(inner) is ReadOnlyDict
+        assert type(inner) is FrozenDict
         inner = inner["in"]
 
 

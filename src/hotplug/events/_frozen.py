@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final, NoReturn
 
-__all__ = ["ReadOnlyDict", "ReadOnlyList", "frozen"]
+from hotplug._records import FrozenDict
 
-WHY: Final = "an event's payload cannot be changed; copy it with dict(…) or list(…)"
+__all__ = ["ReadOnlyList", "frozen"]
 
-
-class ReadOnlyDict(dict[str, Any]):
-    """A dict that stays as it is: compares, prints, pickles and serialises as one."""
-
-    __slots__ = ()
-
-    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
-        raise TypeError(WHY)
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = _refuse
-    setdefault = update = _refuse  # pyright: ignore[reportAssignmentType] - what is refused has no signature
-
-    def __reduce__(self) -> tuple[type[ReadOnlyDict], tuple[dict[str, Any]]]:
-        return ReadOnlyDict, (dict(self),)
+WHY: Final = "an event's payload cannot be changed; copy it"
 
 
 class ReadOnlyList(list[Any]):
@@ -41,13 +27,13 @@ class ReadOnlyList(list[Any]):
         return ReadOnlyList, (list(self),)
 
 
-def frozen(payload: dict[str, Any]) -> ReadOnlyDict:
+def frozen(payload: dict[str, Any]) -> FrozenDict[str, Any]:
     """*payload*, of plain JSON, read-only at every depth. Deep nesting needs no deep stack."""
-    top = ReadOnlyDict(payload)
-    shallow: list[ReadOnlyDict | ReadOnlyList] = [top]
+    top = FrozenDict[str, Any](payload)
+    shallow: list[FrozenDict[str, Any] | ReadOnlyList] = [top]
     while shallow:
         holder = shallow.pop()
-        if isinstance(holder, ReadOnlyDict):
+        if isinstance(holder, FrozenDict):
             for key, value in holder.items():
                 if type(value) in CONTAINERS:
                     _put(holder, key, _read_only(value, shallow))
@@ -59,9 +45,9 @@ def frozen(payload: dict[str, Any]) -> ReadOnlyDict:
 
 
 def _read_only(
-    value: dict[str, Any] | list[Any], shallow: list[ReadOnlyDict | ReadOnlyList]
-) -> ReadOnlyDict | ReadOnlyList:
-    made = ReadOnlyDict(value) if isinstance(value, dict) else ReadOnlyList(value)
+    value: dict[str, Any] | list[Any], shallow: list[FrozenDict[str, Any] | ReadOnlyList]
+) -> FrozenDict[str, Any] | ReadOnlyList:
+    made = FrozenDict[str, Any](value) if isinstance(value, dict) else ReadOnlyList(value)
     shallow.append(made)
     return made
 
