@@ -710,6 +710,24 @@ def test_plan_says_what_a_host_would_refuse(cli, tool, tmp_path):
     assert "! refused  tools/plus: not installed" in cli("config", "plan", str(new)).stdout
 
 
+def test_plan_without_a_file(cli, tool, tmp_path):
+    """
+    The chosen configuration is planned against none: exit code 0, and 2 where there is none to choose.
+    """
+    for name in ("a", "b"):
+        tool(name, EXPLODES)
+    none = cli("config", "plan")
+    other = tmp_path / "other.toml"
+    other.write_text('[plugins]\ndisable = ["tools/b"]\n')
+
+    here = cli("config", "plan", config='[tools.plus]\nplugin = "a"\n')
+    chosen = cli("--config", str(other), "config", "plan")
+
+    assert (none.exit_code, "name a FILE" in none.stderr) == (2, True)
+    assert (here.exit_code, here.stdout) == (0, "+ added    tools/plus\n- removed  tools/a\n")
+    assert (chosen.exit_code, chosen.stdout) == (0, "- removed  tools/b\n")
+
+
 def test_plan_leaves_kinds_open_where_hooks_may_add_some(cli, environment, tmp_path):
     """
     Only running a hook would tell which kinds it adds, so a strange kind is not refused.

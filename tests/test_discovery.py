@@ -353,23 +353,34 @@ def test_metadata_of_somebody_else(tmp_path):
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        (None, "is missing: the installation is incomplete"),
-        (b"", "is empty: the installation is incomplete"),
-        (b"Metadata-Version: 2.1\nName: acme\nVersi", "has no Version"),
-        (b"Version: 1.0\n", "has no Name"),
-        (b"Name: acme\nAuthor: \xff\nVersion: 1.0\n", "is not UTF-8 text"),
+        (None, "is missing: the installation is incomplete; its plugins are left out"),
+        (b"", "is empty: the installation is incomplete; its plugins are left out"),
+        (b"Metadata-Version: 2.1\nName: acme\nVersi", "has no Version; its plugins are left out"),
+        (b"Version: 1.0\n", "has no Name; its plugins are left out"),
     ],
 )
-def test_broken_metadata_hides_nothing(environment, metadata, reason):
+def test_broken_metadata_hides_nothing_else(environment, metadata, reason):
     """
-    Whatever became of its metadata, a distribution keeps its entry points, as do all the others.
+    A distribution that does not say its name and version is left out; the others keep their entry points.
     """
     environment.install("other", advertises=OTHER)
     write_info(environment.folder, "acme-1.0.dist-info", "[hotplug.brokers]\nacme = acme:Broker\n", metadata)
 
-    assert found(environment.folder) == ["brokers/acme from acme 1.0", "brokers/other from other 1.0"]
+    assert found(environment.folder) == ["brokers/other from other 1.0"]
     [problem] = discover(GROUPS, environment.path).problems
     assert (reason, "acme") == (problem.reason, problem.distribution)
+
+
+def test_metadata_with_a_bad_line(environment):
+    """
+    A line that is not UTF-8 is a problem; name and version are there, and so are the entry points.
+    """
+    text = "[hotplug.brokers]\nacme = acme:Broker\n"
+    metadata = b"Name: acme\nAuthor: \xff\nVersion: 1.0\n"
+    write_info(environment.folder, "acme-1.0.dist-info", text, metadata)
+
+    assert found(environment.folder) == ["brokers/acme from acme 1.0"]
+    assert problems(environment.folder) == [("METADATA", 2, "is not UTF-8 text")]
 
 
 def test_name_and_version_after_long_headers(tmp_path):

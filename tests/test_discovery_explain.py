@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hotplug._discovery import _explain, explain
+from hotplug._discovery import _explain, explain, strays
 from hotplug.testing import Environment
 
 pytestmark = pytest.mark.usefixtures("own_index")
@@ -194,3 +194,95 @@ def test_absent_folders(tmp_path):
     assert [finding.reason for finding in explain("acme", GROUPS, [str(tmp_path / "no")])] == [
         "not installed"
     ]
+
+
+# -- strays ------------------------------------------------------------------------------------------
+
+
+def strayed(*environments: Environment) -> list[tuple[str, str, tuple[str, ...]]]:
+    path = [str(environment.folder) for environment in environments]
+    return [(finding.reason, finding.distribution, finding.where) for finding in strays(GROUPS, path)]
+
+
+@pytest.mark.parametrize(
+    "group", ["hotplug.broker", "hotplug_brokers", "hotplug", "Hotplug.Brokers", "hot_plug.brokers"]
+)
+def test_strays_under_a_group_that_was_meant_for_us(environment, group):
+    """
+    A group that begins like ours, or nearly is one, is found without being asked for.
+    """
+    info = environment.install("acme-broker", advertises={group: {"acme": "acme:Broker"}, **ACME})
+
+    assert [("wrong group", "acme-broker", (str(info),))] == strayed(environment)
+
+
+@pytest.mark.parametrize(
+    "group", ["hotplug.brokers", "console_scripts", "pytest11", "flask.commands", "pluggy.tools", "brokers"]
+)
+def test_groups_of_others_are_no_strays(environment, group):
+    """
+    What is found anyway, and what was meant for somebody else, is no finding.
+    """
+    environment.install("acme", advertises={group: {"acme": "acme:Broker"}})
+
+    assert strayed(environment) == []
+
+
+@pytest.mark.parametrize("advertises", [ACME, {"hotplug.broker": {"acme": "acme:Broker"}}])
+def test_strays_that_are_shadowed(tmp_path, advertises):
+    """
+    A later installation with plugins is shadowed, under whichever group; one without is nobody's loss.
+    """
+    first, second = Environment(tmp_path / "1"), Environment(tmp_path / "2")
+    hiding = first.install("acme", "1.0")
+    hidden = second.install("acme", "2.0", advertises=advertises)
+    first.install("quiet")
+    second.install("quiet", advertises={"console_scripts": {"x": "y:z"}})
+
+    assert [("shadowed", "acme", (str(hiding), str(hidden)))] == strayed(first, second)
+
+
+def test_an_unsound_installation_shadows_nobody(tmp_path):
+    """
+    Garbage earlier on the path makes no stray of what counts.
+    """
+    first, second = Environment(tmp_path / "1"), Environment(tmp_path / "2")
+    info = first.install("acme", "1.0")
+    (info / "METADATA").write_text("garbage")
+    second.install("acme", "2.0", advertises=ACME)
+
+    assert strayed(first, second) == []
+
+
+def test_the_source_of_an_editable_installation_is_no_stray(tmp_path):
+    """
+    The egg-info that a build leaves beside the source is not a second installation.
+    """
+    site = Environment(tmp_path / "site")
+    site.install("acme", advertises=ACME)
+    info = tmp_path / "src" / "acme.egg-info"
+    info.mkdir(parents=True)
+    (info / "PKG-INFO").write_text("Name: acme\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[hotplug.brokers]\nacme = acme:Broker\n")
+
+    assert strays(GROUPS, [str(site.folder), str(info.parent)]) == ()
+
+
+def test_one_folder_by_two_names_is_not_shadowed(environment, tmp_path):
+    """
+    A folder that is reached by a link hides nothing of itself.
+    """
+    environment.install("acme", advertises=ACME)
+    (tmp_path / "link").symlink_to(environment.folder)
+
+    assert strays(GROUPS, [str(environment.folder), str(tmp_path / "link")]) == ()
+    assert explain("acme", GROUPS, [str(environment.folder), str(tmp_path / "link")]) == ()
+
+
+def test_strays_are_looked_for_on_sys_path_by_default(environment):
+    """
+    Without a path, what can be imported is looked at.
+    """
+    info = environment.install("acme", advertises={"hotplug.broker": {"acme": "acme:Broker"}})
+
+    assert (str(info),) in [finding.where for finding in strays(GROUPS)]

@@ -319,3 +319,51 @@ def test_a_distribution_that_raises(finders, environment, error):
 
     assert answer.records == ()
     assert [problem.distribution for problem in answer.problems] == ["far"]
+
+
+# -- who does not say who it is ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metadata", ["", "garbage\n", "Name: acme\n", "Version: 1.0\n"])
+def test_unsound_metadata_in_an_archive(tmp_path, metadata):
+    """
+    What does not say its name and version is left out with a problem, and hides nobody.
+    """
+    path = tmp_path / "bad.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("acme_one-1.0.dist-info/METADATA", metadata)
+        archive.writestr("acme_one-1.0.dist-info/entry_points.txt", "[hotplug.brokers]\nacme = a:b\n")
+    site = Environment(tmp_path / "2")
+    site.install("acme-one", "2.0", advertises=ACME)
+
+    answer = discover(GROUPS, [str(path), str(site.folder)])
+
+    assert [str(record) for record in answer.records] == ["brokers/acme from acme-one 2.0"]
+    assert {problem.distribution for problem in answer.problems} == {"acme-one"}
+    assert all(problem.reason.endswith("; its plugins are left out") for problem in answer.problems)
+
+
+def test_unsound_metadata_on_the_path_hides_no_finders(finders, tmp_path):
+    """
+    A dist-info without a word does not hide what a finder knows by its name; a sound, silent one does.
+    """
+    info = tmp_path / "far-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("garbage\n")
+    finders(Finder(Distribution("far", "[hotplug.brokers]\nfar = a:b\n")))
+    unsound = found(tmp_path)
+    (info / "METADATA").write_text("Name: far\nVersion: 1.0\n")
+
+    assert (unsound, found(tmp_path)) == (["brokers/far from far 3.0"], [])
+
+
+def test_a_finder_whose_distribution_has_no_name(finders, environment):
+    """
+    A distribution that knows no name of its own is a problem, not a plugin.
+    """
+    finders(Finder(Distribution("", "[hotplug.brokers]\nfar = a:b\n")))
+
+    answer = discover(GROUPS, environment.path)
+
+    assert answer.records == ()
+    assert [problem.reason for problem in answer.problems] == ["has no Name; its plugins are left out"]

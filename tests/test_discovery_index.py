@@ -221,7 +221,7 @@ DAMAGES = {
     "empty": lambda data: b"",
     "another format": lambda data: b"[]",
     "not UTF-8": lambda data: b"\xff\xfe\xfa",
-    "an older schema": lambda data: data.replace(b"index-1", b"index-0", 1),
+    "an older schema": lambda data: data.replace(b"index-2", b"index-1", 1),
     "cut in half": lambda data: data[: len(data) // 2],
     "cut by a byte": lambda data: data[:-1],
     "longer by a byte": lambda data: data + b"x",

@@ -1107,7 +1107,7 @@ def test_signatures_that_are_no_settings(world, signature, text):
         "    def __post_init__(self): raise SystemExit(1)\n",
     )
 
-    with world.host('[exporters.odd]\nsettings = { width = { value = 1 } }') as host:
+    with world.host("[exporters.odd]\nsettings = { width = { value = 1 } }") as host:
         with pytest.raises(PluginError, match=text):
             host.registry(EXPORTERS).get("odd")
 

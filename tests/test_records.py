@@ -95,7 +95,7 @@ def test_unknown_records():
 
 def test_views_travel():
     """
-    What a registry says of itself can be copied, pickled, turned into dicts and JSON, and hashed; not changed.
+    What a registry says of itself can be copied, pickled, hashed and turned into JSON, but not changed.
     """
     registry = UniversalRegistry("things")
     registry.register("a", 1, tags=["t"], metadata={"key": [1]})

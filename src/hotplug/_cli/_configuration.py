@@ -103,22 +103,20 @@ def _show_check(verdicts: list[Verdict], place: Path, screen: Screen) -> None:
 
 
 @config.command()
-@click.argument("file")
+@click.argument("file", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
 @scene_options
 @click.pass_context
-def plan(context: click.Context, file: str, as_json: bool) -> None:
+def plan(context: click.Context, file: str | None, as_json: bool) -> None:
     """
     Show what changes if FILE takes the place of the current configuration. Imports no plugin.
 
-    Exit code 1: something that FILE names cannot be loaded, so a host would refuse FILE whole.
+    Without FILE: what the current configuration changes in a host that has none.
+    Exit code 1: something that is named cannot be loaded, so a host would refuse the configuration whole.
     """
     scene: Scene = context.obj
-    try:
-        wanted = Config.load(file)
-    except ConfigError as error:
-        raise WrongConfigError(str(error)) from error
-    changes, refusals = _planned(scene, scene.config(), wanted)
+    current, wanted = _compared(file, scene, context)
+    changes, refusals = _planned(scene, current, wanted)
     facts = {name: list(getattr(changes, name)) for name in Changes.__slots__}
     if as_json:
         write_json({**facts, "refusals": refusals})
@@ -126,6 +124,18 @@ def plan(context: click.Context, file: str, as_json: bool) -> None:
         _show_plan(changes, refusals, Screen())
     if refusals:
         context.exit(1)
+
+
+def _compared(file: str | None, scene: Scene, context: click.Context) -> tuple[Config, Config]:
+    """The configuration that is, and the one that may be."""
+    if file is None:
+        if Config.find(scene.config_file) is None:
+            raise click.UsageError("there is no configuration to plan: name a FILE, or use --config", context)
+        return Config(), scene.config()
+    try:
+        return scene.config(), Config.load(file)
+    except ConfigError as error:
+        raise WrongConfigError(str(error)) from error
 
 
 def _planned(scene: Scene, current: Config, wanted: Config) -> tuple[Changes, dict[str, str]]:

@@ -11,12 +11,21 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from hotplug import _discovery
 from hotplug._cli._children import Outcome, Task, run_all
 from hotplug._cli._listing import HEADS, counted, row_of
 from hotplug._cli._names import matches, not_as_expected, why_not
-from hotplug._cli._scene import INTERNAL, Scene, scene_options
+from hotplug._cli._scene import INTERNAL, Scene, groups, scene_options
 from hotplug._cli._screen import Screen, safe, write_json
-from hotplug._cli._verdicts import REMEDIES, Verdict, cause_of, complete, of_problem, of_status
+from hotplug._cli._verdicts import (
+    REMEDIES,
+    Verdict,
+    cause_of,
+    complete,
+    of_problem,
+    of_status,
+    of_stray,
+)
 from hotplug._kinds import KINDS, Kind
 from hotplug._records import PluginStatus
 from hotplug.errors import close_match
@@ -100,6 +109,10 @@ class Examination:
         """What the configuration says of kinds that do not exist."""
         kinds = [kind.name for kind in self.kinds]
         return unknown_tables(self.config, kinds) + unknown_policies(self.config, kinds)
+
+    def strays(self) -> list[Verdict]:
+        """Distributions that seem to be meant for hotplug, and are not seen."""
+        return list(map(of_stray, _discovery.strays(groups(self.kinds), self.scene.search_path)))
 
     def _task(self, task: str, name: str) -> Task:
         limit = self.timeout or self.config.host.load_timeout
@@ -185,6 +198,7 @@ def doctor(context: click.Context, name: str | None, as_json: bool, timeout: flo
     """
     Try every plugin, or NAME, and say what would help.
 
+    Without NAME, distributions that advertise where nobody looks are found, too, and shadowed ones.
     Each is imported and made once in a process of its own; nothing is connected or started.
     NAME is kind/key, a key, an entry point's name, or a distribution. Exit code 1: something is wrong.
     """
@@ -204,7 +218,7 @@ def _all(examination: Examination) -> list[Verdict]:
     with progress(examination.survey.statuses) as done:
         verdicts = examination.examine(examination.survey.statuses, done)
     verdicts += map(of_problem, examination.survey.problems)
-    return verdicts + examination.unknown()
+    return verdicts + examination.strays() + examination.unknown()
 
 
 def _one(name: str, examination: Examination) -> list[Verdict]:
@@ -232,7 +246,7 @@ def show_findings(verdicts: Sequence[Verdict], screen: Screen, *, in_full: bool 
         screen.table(HEADS, [row_of(verdict, screen) for verdict in verdicts])
     wrong = [verdict for verdict in verdicts if verdict.wrong]
     for verdict in verdicts:
-        if verdict.wrong or (in_full and verdict.remedy):
+        if verdict.wrong or verdict.where or (in_full and verdict.remedy):
             _show_finding(verdict, screen, in_full=in_full)
     screen.line()
     screen.line(f"{len(verdicts)} looked at, {counted(len(wrong), 'problem')}")

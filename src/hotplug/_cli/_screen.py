@@ -27,6 +27,7 @@ ICONS: Final[dict[str, tuple[str, str, str]]] = {
     "discovered": ("○", "o", "cyan"),
     "loaded": ("✓", "+", "green"),
     "disabled": ("-", "-", "dim"),
+    "shadowed": ("-", "-", "dim"),
     "blocked": ("-", "-", "dim"),
     "removed": ("-", "-", "dim"),
     "refused": ("⊘", "/", "yellow"),

@@ -12,12 +12,24 @@ if TYPE_CHECKING:
     from hotplug._discovery._explain import Finding
     from hotplug._records import PluginStatus, Problem
 
-__all__ = ["ENVIRONMENT", "REMEDIES", "Verdict", "cause_of", "of_finding", "of_problem", "of_status"]
+__all__ = [
+    "ENVIRONMENT",
+    "REMEDIES",
+    "Verdict",
+    "cause_of",
+    "of_finding",
+    "of_problem",
+    "of_status",
+    "of_stray",
+]
 
 ENVIRONMENT: Final = "environment"
 """The kind of what is no plugin, but may hide one."""
 
-FINE: Final = frozenset({"discovered", "loaded", "disabled", "blocked"})
+SHADOWED: Final = "shadowed"
+"""The state of an installation that another one hides; the order of the path may be meant to do that."""
+
+FINE: Final = frozenset({"discovered", "loaded", "disabled", "blocked", SHADOWED})
 """States that need no remedy: it works, or somebody chose so."""
 
 REMEDIES: Final[Mapping[str, str]] = {
@@ -146,6 +158,24 @@ def of_finding(name: str, finding: Finding) -> Verdict:
         remedy = f"{REMEDIES[finding.reason]}: {remedy}"
     verdict = Verdict(kind, key, key, "", "", "failed", finding.reason, remedy, where=finding.where)
     return complete(replace(verdict, path=finding.where[-1] if finding.where else ""))
+
+
+def of_stray(finding: Finding) -> Verdict:
+    """A distribution that was meant to bring plugins, and brings none."""
+    name = finding.distribution
+    state = SHADOWED if finding.reason == SHADOWED else "failed"
+    return Verdict(
+        ENVIRONMENT,
+        name,
+        "",
+        name,
+        "",
+        state,
+        finding.reason,
+        finding.remedy,
+        path=finding.where[-1],
+        where=finding.where,
+    )
 
 
 def cause_of(verdict: Verdict) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hotplug._discovery._survey import Survey
     from hotplug._records import Discovery, PluginRecord
 
-__all__ = ["discover", "explain", "forget", "requirements", "stamp"]
+__all__ = ["discover", "explain", "forget", "requirements", "stamp", "strays"]
 
 _Key = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
 REMEMBERED: Final = 16
@@ -83,6 +83,13 @@ def explain(name: str, groups: Mapping[str, str], path: Sequence[str] | None = N
 
     entries = tuple(map(_as_text, sys.path if path is None else path))
     return findings(name, groups, entries, discover(groups, entries, fresh=True, cache=False))
+
+
+def strays(groups: Mapping[str, str], path: Sequence[str] | None = None) -> tuple[Finding, ...]:
+    """What on *path* was meant for *groups*, as it seems, but is under a wrong group, or shadowed."""
+    from hotplug._discovery import _explain
+
+    return _explain.strays(groups, tuple(map(_as_text, sys.path if path is None else path)))
 
 
 def _as_text(entry: object) -> str:

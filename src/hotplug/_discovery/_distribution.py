@@ -13,20 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from hotplug._discovery._stamps import Watched
-    from hotplug._discovery._text import Fault
+    from hotplug._discovery._text import Advertised, Fault
 
 __all__ = [
     "CHUNK",
     "Found",
+    "LEFT_OUT",
     "LIMIT",
     "READ_FLAGS",
     "inspect",
     "is_plainly_silent",
     "is_sound",
+    "judge",
     "metadata_name",
     "metadata_of",
     "read_file",
     "read_head",
+    "spelled",
     "version_order",
 ]
 
@@ -35,6 +38,9 @@ CHUNK: Final = 1 << 12
 HEAD: Final = 1 << 9  # who it is stands in the first lines of METADATA
 READ_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 INCOMPLETE: Final = "the installation is incomplete"
+LEFT_OUT: Final = "its plugins are left out"
+EXPECTED: Final = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
+"""Why a file cannot be read that shows in its stamp as soon as it can; a lack of descriptors does not."""
 YOUNG_NS: Final = 60_000_000_000
 """A distribution younger than this may still be in the making, and its RECORD is asked."""
 
@@ -98,9 +104,27 @@ def metadata_of(folder: str, file: str) -> Watched:
 
 
 def is_sound(metadata: Watched) -> bool:
-    """Whether there is metadata at all: an empty dist-info is a leftover, and hides nobody."""
-    stamp = metadata[1]
-    return stamp is not None and stamp[5] > 0
+    """Whether the metadata says of what distribution and version it is; if not, it hides nobody."""
+    return judge(metadata)[0].is_sound
+
+
+def judge(metadata: Watched) -> tuple[Identity, Watched]:
+    """Who the metadata says it is, and what to watch to see it say something else."""
+    path, stamp = metadata
+    if stamp is None or not stamp[5]:
+        return Identity([]), metadata
+    try:
+        return _identity_in(path), metadata
+    except EXPECTED:
+        return Identity([]), metadata
+    except OSError:
+        return Identity([]), (path, NEVER)
+
+
+def _identity_in(metadata: str) -> Identity:
+    head = read_head(metadata, HEAD)
+    identity = read_identity(head[: head.rfind(b"\n") + 1])
+    return read_identity(read_file(metadata)) if identity.faults else identity
 
 
 def version_order(version: str) -> tuple[bool, object]:
@@ -166,6 +190,7 @@ class _Inspection:
         self._metadata = self._info + os.sep + metadata_name(file)
         self._is_egg = not file.endswith(".dist-info")
         self._claimed, self._claimed_version = named_in(file, folder)
+        self._name = self._claimed
         self._in_source = self._is_egg and not self._claimed_version
         self._groups = groups
         self._editables = editables
@@ -177,6 +202,7 @@ class _Inspection:
     def run(self, data: bytes | None) -> None:
         self.records.clear()
         self.problems.clear()
+        self._name = self._claimed.replace("_", "-")
         self._silent = False
         if data is not None and len(data) < CHUNK:
             self._take(data)
@@ -189,6 +215,7 @@ class _Inspection:
                 self._look_for_metadata()
         except OSError as error:
             if not self._is_egg or not isinstance(error, NotADirectoryError):
+                self._identify()
                 self._blame(self._entry_points, [self._unreadable(error)])
 
     def is_final(self, now: int | None) -> bool:
@@ -217,37 +244,43 @@ class _Inspection:
             faults.append((None, "is empty"))
         elif len(data) >= LIMIT:
             faults.append((None, f"is longer than {LIMIT} bytes; the rest was not read"))
-        if not points:
-            self._blame(self._entry_points, faults)
+        if not points and not faults:
             return
         identity = self._identify()
-        name, version = identity.name, identity.version
-        self._blame(self._entry_points, faults, name)
-        self._blame(self._metadata, identity.faults, name)
-        editable = self._is_editable(name)
+        self._blame(self._entry_points, faults)
+        if not points:
+            return
+        self._blame(self._metadata, identity.faults)
+        if identity.is_sound:
+            self._record(points, identity.version)
+
+    def _record(self, points: Iterable[Advertised], version: str) -> None:
+        editable = self._is_editable(self._name)
         for group, point, value in points:
-            kind = self._groups[group]
-            self.records.append(PluginRecord(kind, group, point, value, name, version, self._info, editable))
+            record = PluginRecord(
+                self._groups[group], group, point, value, self._name, version, self._info, editable
+            )
+            self.records.append(record)
 
     def _identify(self) -> Identity:
-        """Who it says it is; what its folder's name says, where it says nothing or something else."""
+        """Who it says it is, and how it is called: as it says, unless its folder says something else."""
         try:
-            head = read_head(self._metadata, HEAD)
-            identity = read_identity(head[: head.rfind(b"\n") + 1])
-            if identity.faults:
-                identity = read_identity(read_file(self._metadata))
+            identity = _identity_in(self._metadata)
         except FileNotFoundError:
             identity = Identity([(None, f"is missing: {INCOMPLETE}")])
         except OSError as error:
             identity = Identity([self._unreadable(error)])
+        self._name = spelled(identity, self._claimed)
+        if not identity.is_sound:
+            identity.faults = [
+                (line, reason if line else f"{reason}; {LEFT_OUT}") for line, reason in identity.faults
+            ]
+            return identity
         claimed, version = self._claimed, self._claimed_version
-        if identity.name and not _is_same_name(identity.name, claimed):
+        if not _is_same_name(identity.name, claimed):
             identity.faults.append((None, f"names {identity.name!r}, its folder {claimed!r}"))
-            identity.name = claimed
-        if identity.version and version and not _is_same_version(identity.version, version):
+        if version and not _is_same_version(identity.version, version):
             identity.faults.append((None, f"is of version {identity.version!r}, its folder of {version!r}"))
-        identity.name = identity.name or claimed
-        identity.version = identity.version or version
         return identity
 
     def _look_for_metadata(self) -> None:
@@ -266,14 +299,19 @@ class _Inspection:
         return b'"editable":true' in origin.translate(None, b" \t\r\n")
 
     def _unreadable(self, error: OSError) -> Fault:
-        # A file that may not be read shows in its stamp when it may; a lack of descriptors does not.
-        expected = (PermissionError, NotADirectoryError, IsADirectoryError)
-        self._doubtful = self._doubtful or not isinstance(error, expected)
+        self._doubtful = self._doubtful or not isinstance(error, EXPECTED)
         return None, f"cannot be read: {error.strerror}"
 
-    def _blame(self, path: str, faults: Iterable[Fault], name: str = "") -> None:
+    def _blame(self, path: str, faults: Iterable[Fault]) -> None:
         for line, reason in faults:
-            self.problems.append(Problem(path, line, reason, name or self._claimed))
+            self.problems.append(Problem(path, line, reason, self._name))
+
+
+def spelled(identity: Identity, claimed: str) -> str:
+    """The distribution's name as its metadata spells it where that is sound, else as its folder claims."""
+    if identity.is_sound and _is_same_name(identity.name, claimed):
+        return identity.name
+    return claimed.replace("_", "-")
 
 
 def _is_same_name(one: str, other: str) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hotplug._discovery._distribution import is_sound, metadata_of, read_file
+from hotplug._discovery._stamps import look
 from hotplug._discovery._text import canonical, named_in, read_entry_points
 from hotplug.errors import close_match
 
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
     from hotplug._discovery._text import Advertised
     from hotplug._records import Discovery
 
-__all__ = ["Finding", "findings"]
+__all__ = ["Finding", "findings", "strays"]
 
 FOR_OTHERS: Final = ("console_scripts", "gui_scripts")
+OURS: Final = "hotplug"
+ALIKE: Final = 0.85
+"""How close a group must come to one of ours to be meant for us; groups of others stay well below."""
 INFO_SUFFIXES: Final = (".dist-info", ".egg-info")
 
 
@@ -31,6 +36,7 @@ class Finding:
     reason: str
     remedy: str
     where: tuple[str, ...] = ()
+    distribution: str = ""
 
     def __str__(self) -> str:
         places = f" ({', '.join(self.where)})" if self.where else ""
@@ -49,6 +55,11 @@ class _Installed:
     @property
     def path(self) -> str:
         return f"{self.folder}{os.sep}{self.file}"
+
+    @property
+    def is_source(self) -> bool:
+        """Whether this is what a build leaves in a source tree, beside its editable installation."""
+        return self.file.endswith(".egg-info") and not named_in(self.file)[1]
 
 
 def findings(
@@ -75,6 +86,36 @@ def findings(
     return tuple(dict.fromkeys(found))
 
 
+def strays(groups: Mapping[str, str], path: Sequence[str]) -> tuple[Finding, ...]:
+    """What seems to be meant for us and is not seen: under a wrong group, or shadowed on the path."""
+    here = list(_installed(_folders(path)))
+    by_name: dict[str, list[_Installed]] = {}
+    for item in here:
+        by_name.setdefault(item.name, []).append(item)
+    close = {group for group in _all_groups(here) if _is_close(group, groups)}
+    found: list[Finding] = []
+    for item in here:
+        its = dict.fromkeys(group for group, _, _ in item.advertises)
+        hidden = [] if item.is_source else list(_shadowed(item, by_name[item.name]))
+        if hidden:
+            found += hidden if any(group in groups or group in close for group in its) else []
+        else:
+            found += [_wrong_group(item, group, groups) for group in its if group in close]
+    return tuple(found)
+
+
+def _all_groups(items: Iterable[_Installed]) -> set[str]:
+    return {group for item in items for group, _, _ in item.advertises}
+
+
+def _is_close(group: str, groups: Iterable[str]) -> bool:
+    """Whether *group* is none of *groups*, and looks like one."""
+    if group in groups:
+        return False
+    name = group.lower()
+    return name.startswith(OURS) or bool(get_close_matches(name, groups, n=1, cutoff=ALIKE))
+
+
 def _is_meant(kind: str, name: str, wanted_kind: str, wanted: str) -> bool:
     return name == wanted and wanted_kind in ("", kind)
 
@@ -89,17 +130,21 @@ def _judge(
     item: _Installed, here: Sequence[_Installed], groups: Mapping[str, str], plugin: str, kind: str
 ) -> Iterator[Finding]:
     if not is_sound(metadata_of(item.folder, item.file)):
-        remedy = f"the metadata of {item.name} is missing or empty; install it again"
+        remedy = f"the metadata of {item.name} does not say its name and version; install it again"
         yield Finding("broken metadata", remedy, (item.path,))
-    first = next(other for other in here if other.name == item.name and _counts(other, item))
-    if first.folder != item.folder:
-        remedy = f"{item.name} stands earlier on the path, and that installation counts; remove one of them"
-        yield Finding("shadowed", remedy, (first.path, item.path))
+    yield from _shadowed(item, here)
     if not item.advertises:
         remedy = f"{item.name} is installed, but has no entry points; declare them in its pyproject.toml"
         yield Finding("advertises nothing", remedy, (item.path,))
         return
     yield from _wrong_groups(item, groups, plugin, kind)
+
+
+def _shadowed(item: _Installed, here: Iterable[_Installed]) -> Iterator[Finding]:
+    first = next(other for other in here if other.name == item.name and _counts(other, item))
+    if first.folder != item.folder:
+        remedy = f"{item.name} stands earlier on the path, and that installation counts; remove one of them"
+        yield Finding("shadowed", remedy, (first.path, item.path), item.name)
 
 
 def _counts(other: _Installed, item: _Installed) -> bool:
@@ -114,13 +159,14 @@ def _wrong_groups(item: _Installed, groups: Mapping[str, str], plugin: str, kind
     ]
     for group in dict.fromkeys(meant):
         if group not in groups and group not in FOR_OTHERS:
-            known = [key for key, value in groups.items() if kind in ("", value)]
-            remedy = (
-                f"{item.name} advertises under [{group}], where nobody looks ({close_match(group, known)})"
-            )
-            yield Finding("wrong group", remedy, (item.path,))
+            yield _wrong_group(item, group, [key for key, value in groups.items() if kind in ("", value)])
         elif kind and groups.get(group, kind) != kind:
             yield Finding("wrong group", f"{plugin} is one of the {groups[group]}", (item.path,))
+
+
+def _wrong_group(item: _Installed, group: str, known: Iterable[str]) -> Finding:
+    remedy = f"{item.name} advertises under [{group}], where nobody looks ({close_match(group, known)})"
+    return Finding("wrong group", remedy, (item.path,), item.name)
 
 
 def _leftovers(names: Iterable[str], path: Sequence[str]) -> Iterator[Finding]:
@@ -166,10 +212,13 @@ def _other_site_folders() -> Iterator[str]:
 
 
 def _folders(path: Iterable[str]) -> list[str]:
-    folders: dict[str, None] = {}
+    """The folders of *path*, as they are written; one that has several names, by its first."""
+    folders: dict[object, str] = {}
     for entry in path:
-        folders.setdefault(os.path.abspath(entry or "."))  # noqa: PTH100 - links stay as they are written
-    return list(folders)
+        folder = os.path.abspath(entry or ".")  # noqa: PTH100 - links stay as they are written
+        stamp = look(folder)
+        folders.setdefault(stamp[2:4] if stamp else folder, folder)
+    return list(folders.values())
 
 
 def _listed(folder: str) -> list[str]:

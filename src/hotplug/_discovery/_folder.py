@@ -18,6 +18,7 @@ from hotplug._discovery._distribution import (
     YOUNG_NS,
     inspect,
     is_plainly_silent,
+    judge,
     metadata_of,
 )
 from hotplug._discovery._stamps import NEVER, RENAMES_SHOW, look, settled, stamp_changed_ns
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from hotplug._discovery._distribution import Found
     from hotplug._discovery._stamps import Stamp, Watched
+    from hotplug._discovery._text import Identity
 
 __all__ = ["Table", "list_folder", "scan_folder"]
 
@@ -65,7 +67,7 @@ class Table:
         self.problems: tuple[Problem, ...] = ()
         self.watched: tuple[Watched, ...] = ()
         self.names: dict[str, str] = {}
-        """Canonical name to the file that claims it (one of them, where several do)."""
+        """Canonical name to the file that claims it; where several do, the one that counts, once compared."""
 
     @property
     def since(self) -> int:
@@ -88,9 +90,9 @@ class Table:
         name, version = named_in(file, self.folder)
         return canonical(name), version
 
-    def metadata(self, file: str) -> Watched:
-        """The metadata of *file* and its stamp; a distribution without counts for nothing."""
-        return metadata_of(self.folder, file)
+    def judge(self, file: str) -> tuple[Identity, Watched]:
+        """Who *file* really is, and what to watch to see that change; who is not sound hides nobody."""
+        return judge(metadata_of(self.folder, file))
 
     def name_all(self) -> None:
         """Note which distribution each file claims to be."""

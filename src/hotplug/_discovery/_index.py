@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Index", "cache_folder", "index_of"]
 
-FORMAT: Final = "hotplug-index-1"
+FORMAT: Final = "hotplug-index-2"
 ENDING: Final = ".index"
 KEPT: Final = 64
 LIMIT: Final = 1 << 26

@@ -7,9 +7,10 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from hotplug._discovery._distribution import is_sound, version_order
+from hotplug._discovery._distribution import spelled, version_order
 from hotplug._discovery._folder import scan_folder
 from hotplug._discovery._stamps import look, settled
+from hotplug._discovery._text import named_in
 from hotplug._records import Discovery, Problem
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from hotplug._discovery._folder import Table
     from hotplug._discovery._stamps import Stamp, Watched
+    from hotplug._discovery._text import Identity
     from hotplug._records import PluginRecord
 
 # pathlib costs more to import than all of this takes to run.
@@ -143,17 +145,19 @@ def _losers(table: Table, problems: list[Problem], watched: list[Watched]) -> se
     """Of several dist-infos of one distribution, all but the one that counts."""
     losers: set[str] = set()
     for files in table.rivals():
-        metadata = {file: table.metadata(file) for file in files}
+        judged = {file: table.judge(file) for file in files}
 
-        def rank(file: str, metadata: dict[str, Watched] = metadata) -> tuple[object, ...]:
+        def rank(file: str, judged: dict[str, tuple[Identity, Watched]] = judged) -> tuple[object, ...]:
             version = version_order(table.project(file)[1])
-            return is_sound(metadata[file]), file.endswith(".dist-info"), version, file
+            return judged[file][0].is_sound, file.endswith(".dist-info"), version, file
 
-        watched += metadata.values()
+        watched += (metadata for _, metadata in judged.values())
         *others, winner = sorted(files, key=rank)
         losers.update(others)
+        table.names[table.project(winner)[0]] = winner
         reason = f"is one of several for the same distribution: {winner} counts, not {', '.join(others)}"
-        problems.append(Problem(f"{table.folder}{os.sep}{winner}", None, reason, table.project(winner)[0]))
+        name = spelled(judged[winner][0], named_in(winner, table.folder)[0])
+        problems.append(Problem(f"{table.folder}{os.sep}{winner}", None, reason, name))
     return losers
 
 
@@ -162,8 +166,8 @@ def _is_shadowed(table: Table, file: str, earlier: list[Table], watched: list[Wa
     name = table.project(file)[0]
     for other in earlier:
         if (rival := other.names.get(name)) is not None:
-            metadata = other.metadata(rival)
-            if is_sound(metadata):
+            identity, metadata = other.judge(rival)
+            if identity.is_sound:
                 return True
             watched.append(metadata)
     return False

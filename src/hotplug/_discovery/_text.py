@@ -135,10 +135,15 @@ class Identity:
 
     __slots__ = ("faults", "name", "version")
 
-    def __init__(self, faults: list[Fault]) -> None:
-        self.name = ""
-        self.version = ""
+    def __init__(self, faults: list[Fault], name: str = "", version: str = "") -> None:
+        self.name = name
+        self.version = version
         self.faults = faults
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it says both, so that there is a distribution to speak of."""
+        return bool(self.name and self.version)
 
 
 def read_identity(data: bytes) -> Identity:
@@ -154,7 +159,8 @@ def read_identity(data: bytes) -> Identity:
         try:
             key, _, value = raw.decode().partition(":")
         except UnicodeDecodeError:
-            identity.faults.append((line, "is not UTF-8 text"))
+            if not identity.faults:  # one such line tells enough of a file that is no text at all
+                identity.faults.append((line, "is not UTF-8 text"))
             continue
         _take_header(identity, key.lower(), value.strip())
     for key in ("name", "version"):
