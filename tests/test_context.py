@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import json
 import pickle
 
 import pytest
@@ -129,3 +131,13 @@ def test_contexts_are_values():
     assert len({UserExecutionContext("ada", **facts), UserExecutionContext("ada", **facts)}) == 1
     assert UserExecutionContext("ada", **facts) != UserExecutionContext("grace", **facts)
     assert UserExecutionContext("ada", **facts) != UserExecutionContext("ada", **facts | {"metadata": {}})
+
+
+def test_a_context_becomes_plain_data():
+    """
+    A context can be turned into plain data, and a child's metadata may have any name.
+    """
+    context = UserExecutionContext("ada", metadata={"a": 1}).child(**{"self": 2})
+
+    assert dataclasses.asdict(context)["metadata"] == {"a": 1, "self": 2}
+    assert json.dumps(dataclasses.asdict(context))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from hotplug._records import FrozenDict
 from hotplug.errors import InvalidContextError
 
 if TYPE_CHECKING:
@@ -46,13 +46,14 @@ class UserExecutionContext:
             _refuse_blank("thread_id", self.thread_id)
         if self.depth > MAX_DEPTH:
             raise InvalidContextError(f"contexts nest {MAX_DEPTH} deep at most (user {self.user_id!r})")
-        object.__setattr__(self, "metadata", MappingProxyType(_deep_copy(self.metadata)))
+        object.__setattr__(self, "metadata", FrozenDict(_deep_copy(self.metadata)))
 
     def __reduce__(self) -> tuple[type[UserExecutionContext], tuple[Any, ...]]:
+        """Copies are made anew, so that they share no metadata with the original."""
         ids = self.user_id, self.thread_id, self.run_id, self.request_id
         return UserExecutionContext, (*ids, dict(self.metadata), self.depth)
 
-    def child(self, **metadata: Any) -> UserExecutionContext:
+    def child(self, /, **metadata: Any) -> UserExecutionContext:
         """The same user, thread and run; a request of its own, one level deeper."""
         merged = {**self.metadata, **metadata}
         return replace(self, request_id=_fresh_id(), metadata=merged, depth=self.depth + 1)

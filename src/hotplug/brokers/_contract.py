@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from hotplug._records import FrozenDict
 from hotplug.market import CancelScope, GatewayStatus, HealthState
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class BrokerInfo:
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+        object.__setattr__(self, "metadata", FrozenDict(self.metadata))
 
     @property
     def healthy(self) -> bool:

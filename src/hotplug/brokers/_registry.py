@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, overload
 
 from hotplug._lifecycle import name_and_text
+from hotplug._records import FrozenDict
 from hotplug.brokers._contract import BrokerInfo, IBrokerGateway, IBrokerRegistry
 from hotplug.errors import ContractError
 from hotplug.market import GatewayStatus, HealthState
@@ -128,12 +128,12 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
         infos = {key: _info(key, record) for key, record in self._table.copy().items() if _is_loaded(record)}
         ill = [info for info in infos.values() if not (info.healthy or info.status in AT_REST)]
         statuses = {key: str(info.status) for key, info in infos.items()}
-        details = {**own.details, "brokers": MappingProxyType(statuses)}
+        details = {**own.details, "brokers": FrozenDict(statuses)}
         return replace(
             own,
             status="degraded" if ill else own.status,
             issues=(*own.issues, *(f"{self.name}/{_complaint(info)}" for info in ill)),
-            details=MappingProxyType(details),
+            details=FrozenDict(details),
         )
 
     def list_all(self, *, type: str | None = None, healthy: bool | None = None) -> tuple[BrokerInfo, ...]:  # noqa: A002

@@ -6,9 +6,9 @@ from collections.abc import Mapping  # noqa: TC003
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - schemas are made of these annotations
 from decimal import Decimal  # noqa: TC003
-from types import MappingProxyType
 from typing import TypeAlias
 
+from hotplug._records import FrozenDict
 from hotplug.market._checks import settle_optional_decimals, settle_optional_times, settle_times, settle_word
 from hotplug.market._orders import Balance, Fill, Order, Position
 from hotplug.market._words import GatewayStatus, HealthState, OrderStatus
@@ -153,4 +153,4 @@ class HealthReport:
     def __post_init__(self) -> None:
         settle_word("status", self.status, HealthState)
         settle_times(self, "checked_at")
-        object.__setattr__(self, "checks", MappingProxyType(dict(self.checks)))
+        object.__setattr__(self, "checks", FrozenDict(self.checks))

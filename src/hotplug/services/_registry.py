@@ -8,11 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from hotplug._lifecycle import WalledCall, name_and_text
-from hotplug._records import Health
+from hotplug._records import FrozenDict, Health
 from hotplug.errors import PluginError, PluginTimeoutError
 from hotplug.registry import UniversalRegistry
 from hotplug.services._base import Service
@@ -124,8 +123,8 @@ class ServiceRegistry(UniversalRegistry[Service]):
         statuses |= {name: health.status for name, health in said.items()}
         worst = max([own.status, *(health.status for health in said.values())], key=SEVERITY.index)
         issues = [issue for name, health in said.items() for issue in self._issues(name, health)]
-        details = {**own.details, "services": MappingProxyType(statuses)}
-        return replace(own, status=worst, issues=(*own.issues, *issues), details=MappingProxyType(details))
+        details = {**own.details, "services": FrozenDict(statuses)}
+        return replace(own, status=worst, issues=(*own.issues, *issues), details=FrozenDict(details))
 
     # -- machine room ------------------------------------------------------------------------------
 
