@@ -137,7 +137,7 @@ def test_a_context_becomes_plain_data():
     """
     A context can be turned into plain data, and a child's metadata may have any name.
     """
-    context = UserExecutionContext("ada", metadata={"a": 1}).child(**{"self": 2})
+    context = UserExecutionContext("ada", metadata={"a": 1}).child(**{"self": 2})  # noqa: PIE804
 
     assert dataclasses.asdict(context)["metadata"] == {"a": 1, "self": 2}
     assert json.dumps(dataclasses.asdict(context))

@@ -252,6 +252,19 @@ def test_beside_who_does_not_say_who_it_is(tmp_path, unsound):
     assert found(first, second) == ["tools/a from acme 1.0"]
 
 
+def test_one_without_plugins_beside_who_does_not_say_who_it_is(tmp_path, unsound):
+    """
+    A sound one without plugins shadows later ones, also where an unsound one lies in its folder.
+    """
+    first, second = tmp_path / "1", tmp_path / "2"
+    scripts = "[console_scripts]\na = b:c\n"
+    write_info(first, "acme-1.0.dist-info", scripts, "Name: acme\nVersion: 1.0\n")
+    write_info(first, "acme-2.0.dist-info", TOOL, unsound)
+    write_info(second, "acme-3.0.dist-info", TOOL, "Name: acme\nVersion: 3.0\n")
+
+    assert found(first, second) == []
+
+
 def test_who_cannot_be_asked_for_a_moment_is_asked_again(tmp_path, monkeypatch, an_hour_later):
     """
     Metadata earlier on the path that could not be read for want of descriptors is read the next time.

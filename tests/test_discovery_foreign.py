@@ -343,6 +343,19 @@ def test_unsound_metadata_in_an_archive(tmp_path, metadata):
     assert all(problem.reason.endswith("; its plugins are left out") for problem in answer.problems)
 
 
+def test_unsound_metadata_beside_a_sound_one_in_an_archive(tmp_path):
+    """
+    In one archive, too, the one that says who it is counts, though it comes second.
+    """
+    path = tmp_path / "two.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for version, metadata in (("1.0", "Name: acme\n"), ("2.0", "Name: acme\nVersion: 2.0\n")):
+            archive.writestr(f"acme-{version}.dist-info/METADATA", metadata)
+            archive.writestr(f"acme-{version}.dist-info/entry_points.txt", "[hotplug.brokers]\nacme = a:b\n")
+
+    assert found(path) == ["brokers/acme from acme 2.0"]
+
+
 def test_unsound_metadata_on_the_path_hides_no_finders(finders, tmp_path):
     """
     A dist-info without a word does not hide what a finder knows by its name; a sound, silent one does.

@@ -229,3 +229,183 @@ def test_hooks_come_and_go_with_their_distribution(world):
     assert with_hooks["hooks/acme-hooks"] == "loaded"
     assert "hooks/acme-hooks" not in without
     assert (with_hooks["things/shady"], without["things/shady"]) == ("blocked", "discovered")
+
+
+def test_hooks_that_cannot_be_hashed_are_refused_at_once(world):
+    """
+    An object that pluggy would fail over later is refused where it is registered, with what would help.
+    """
+    from dataclasses import dataclass
+
+    @dataclass
+    class Policy:
+        @hookimpl
+        def hotplug_changed(self, changes): ...
+
+    with pytest.raises(TypeError, match=r"Policy is not \(@dataclass\(eq=False\)\?\)"):
+        host_of(world).hooks.register(Policy())
+
+    install_hooks(world, HOOKS + "class Hooks(dict): ...\n")
+    with host_of(world) as host:
+        [status] = [status for status in host.plugins if status.record.kind == "hooks"]
+        assert (status.state, status.reason) == ("failed", "failed registration")
+
+
+def test_ctrl_c_in_a_hook_is_the_users(world):
+    """
+    `KeyboardInterrupt` from a hook gets out, and the host is closed.
+    """
+
+    class Interrupted:
+        @hookimpl
+        def hotplug_discovered(self, records):
+            raise KeyboardInterrupt
+
+    host = host_of(world)
+    host.hooks.register(Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        host.start()
+
+    assert host.is_closed
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import acme_gate\nacme_gate.gate.wait(20)",
+        "import acme_gate\nclass Hooks:\n    def __init__(self): acme_gate.gate.wait(20)",
+        HOOKS.replace("    return", "    import acme_gate\n    assert acme_gate.gate.wait(20)\n    return"),
+    ],
+    ids=["import", "constructor", "call"],
+)
+def test_a_hook_that_hangs_is_given_up_and_tried_after_a_refresh(world, monkeypatch, code):
+    """
+    Hooks have a limit like all plugin code; one that is too late is not asked again before a refresh.
+    """
+    import threading
+
+    module = type(sys)("acme_gate")
+    module.gate = threading.Event()
+    monkeypatch.setitem(sys.modules, "acme_gate", module)
+    install_hooks(world, code, name="acme-slow")
+
+    with host_of(world, "[host]\nload_timeout = 0.5") as host:
+        before = {status.name: status.state for status in host.plugins}
+        module.gate.set()
+        host.refresh()
+        after = {status.name: status.state for status in host.plugins}
+
+    assert (before["hooks/acme-slow"], after["hooks/acme-slow"]) == ("timed_out", "loaded")
+    assert before["things/shady"] == "discovered"
+
+
+KINDS = """
+from hotplug import Kind
+from hotplug.hookspecs import hookimpl
+from tests_thing import Thing
+
+class Hooks:
+    @hookimpl
+    def hotplug_kinds(self):
+        return [Kind("things", Thing, group="acme.things")]
+"""
+
+
+def test_a_hook_may_say_the_same_kind_again(world):
+    """
+    Hooks that make their kind anew each time they are asked, or that say what another one says, are no fault.
+    """
+    install_hooks(world, KINDS)
+    install_hooks(world, KINDS, name="acme-others")
+
+    with host_of(world) as host:
+        host.refresh()
+        host.refresh()
+
+        assert {status.state for status in host.plugins if status.record.kind == "hooks"} == {"loaded"}
+        assert host.registry("things")["fine"].do() == "done"
+
+
+def test_a_hook_with_another_kind_of_that_name_is_failed(world):
+    """
+    A kind that contradicts one that is there is its hook's failure; the host starts without it.
+    """
+    install_hooks(
+        world, KINDS.replace("acme.things", "acme.others") + HOOKS.replace("@hookimpl", "@hookimpl")
+    )
+
+    with host_of(world) as host:
+        [status] = [status for status in host.plugins if status.record.kind == "hooks"]
+
+        assert status.state == "failed"
+        assert "two kinds are called 'things'" in status.error
+        assert host.registry(THINGS)["shady"].do() == "done"
+        assert host.hooks.get_plugins() == set()
+
+
+def test_a_module_cannot_be_registered_twice(world):
+    """
+    Two entry points that name one module: the first is loaded, the second says why it is not.
+    """
+    world.install(
+        "acme-twice",
+        advertises={"hotplug.hooks": {"a": "acme_twice", "b": "acme_twice"}},
+        files={"acme_twice.py": HOOKS},
+    )
+
+    with host_of(world) as host:
+        states = {status.key: status.state for status in host.plugins if status.record.kind == "hooks"}
+
+    assert states == {"a": "loaded", "b": "failed"}
+
+
+def test_hooks_cannot_change_what_they_are_given(world):
+    """
+    A hook gets immutable things: what it does to them is its own error, and nobody else's records change.
+    """
+
+    class Vandal:
+        @hookimpl
+        def hotplug_discovered(self, records):
+            records[0].name = "mine"
+
+        @hookimpl
+        def hotplug_changed(self, changes):
+            changes.added.append("mine")
+
+    host = host_of(world)
+    host.hooks.register(Vandal())
+    with host:
+        host.registry(THINGS).get("fine")
+        assert [status.key for status in host.plugins] == ["fine", "shady"]
+
+
+def test_kinds_can_be_asked_for_without_a_host(world):
+    """
+    Hooks by themselves tell which kinds they would contribute.
+    """
+    from hotplug._host._hooks import Hooks
+
+    class Giver:
+        @hookimpl
+        def hotplug_kinds(self):
+            return [THINGS]
+
+    hooks = Hooks()
+    hooks.manager.register(Giver())
+
+    assert hooks.kinds() == [THINGS]
+
+
+def test_hooks_that_vanish_while_they_are_asked(world):
+    """
+    A report about hooks that were dropped meanwhile changes nothing.
+    """
+    from hotplug._host._hooks import Hooks
+    from hotplug._records import PluginRecord
+
+    hooks = Hooks()
+    record = PluginRecord("hooks", "hotplug.hooks", "gone", "gone", "acme", "1.0")
+    hooks._report(record, ValueError("late"), "hook", fails=False)
+
+    assert hooks.statuses == ()

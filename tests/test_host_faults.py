@@ -353,7 +353,7 @@ def test_a_constructor_that_hangs_is_not_tried_again(acme):
     """
     acme.plugin("slow", "def __init__(self):\n    log.append('tried')\n    gate.wait(20)")
 
-    with acme.host("[host]\nload_timeout = 0.05") as host:
+    with acme.host("[host]\nload_timeout = 0.3") as host:
         for _ in range(3):
             with pytest.raises(PluginTimeoutError, match="construction did not finish"):
                 host.registry("things").get("slow")

@@ -1051,27 +1051,55 @@ def test_what_did_not_start_is_tried_again(acme):
     assert acme.log == ["down"]
 
 
-def test_a_change_on_disk_that_was_undone_is_forgotten(acme, tick):
+def test_a_change_on_disk_that_was_undone_is_forgotten(acme, monkeypatch):
     """
     A plugin that needed a restart needs none once its distribution is as it was.
     """
+    monkeypatch.setattr("hotplug._discovery.stamp", lambda record: (record.version,))
     acme.plugin("one")
-    info = acme.environment.folder / "acme_one-1.0.dist-info"
-    moved = acme.environment.folder / "kept"
     with acme.host() as host:
         host.registry("things").get("one")
-        info.rename(moved)
         acme.plugin("one", version="2.0")
         host.refresh()
-        before = acme.state(host, "things/one").reason
-        acme.environment.uninstall("acme-one")
-        moved.rename(info)
+        before = acme.state(host, "things/one")
+        acme.plugin("one", version="1.0")
         changes = host.refresh()
-        status = acme.state(host, "things/one")
+        after = acme.state(host, "things/one")
 
-    assert before == "restart required"
-    if not changes.failed:
-        assert (status.state, status.reason) == ("loaded", "")
+    assert (before.state, before.reason) == ("loaded", "restart required")
+    assert changes == Changes(unchanged=("things/one",))
+    assert (after.state, after.reason, after.remedy) == ("loaded", "", "")
+
+
+def test_new_settings_for_what_is_made_for_users(acme):
+    """
+    A factory is swapped at once: the next object has the new settings, older ones go on.
+    """
+    acme.plugin("view", WIDE, group="acme.views")
+    with acme.host() as host:
+        old = host.registry("views").get("view", ADA)
+        host.apply(acme.parse("[views.view]\nsettings = { width = 7 }"))
+
+        assert (old.width, host.registry("views").get("view", ADA).width) == (0, 7)
+        assert acme.log == []
+
+
+def test_what_is_freed_in_between_is_taken(acme):
+    """
+    A newcomer in the place of one that never stood registers as if new, if the key is free by then.
+    """
+    from hotplug._host._plugin import Plugin
+
+    acme.plugin("one")
+    with acme.host() as host:
+        [standing] = [plugin for plugin in host._follower.standing if plugin.seat.name == "things/one"]
+        standing.withdraw()
+        successor = Plugin(standing.seat, host)
+        successor.take_over(host.registry("things"), standing)
+
+        assert successor.stands
+        assert host.registry("things")["one"].do() == "done"
+        successor.withdraw()
 
 
 def test_reload_knows_distributions_by_any_spelling(acme):
@@ -1201,3 +1229,191 @@ def test_a_timeout_error_says_where(acme):
 
     assert isinstance(error, PluginTimeoutError)
     assert (error.thread, error.limit) == ("home", 2.0)
+
+
+def test_a_plugin_that_never_stood_may_change(acme):
+    """
+    New settings for a plugin that is crowded out leave it crowded out; once free, it stands with them.
+    """
+    acme.plugin("one", WIDE)
+
+    class Own(acme.Thing):
+        def do(self):
+            return "own"
+
+    host = acme.host("[things.one]")
+    undo = host.registry("things").register("one", Own())
+    config = acme.parse("[things.one]\nsettings = { width = 5 }")
+    with host:
+        with pytest.raises(DuplicateKeyError):
+            host.apply(config)
+        acme.plugin("one", WIDE, version="2.0")
+        assert host.refresh().failed == ("things/one",)
+        assert acme.state(host, "things/one").record.version == "2.0"
+        undo()
+
+        assert host.apply(config).added == ("things/one",)
+        assert host.registry("things")["one"].width == 5
+
+
+def test_an_installation_that_never_worked_makes_way_only_if_nobody_shares_it(acme):
+    """
+    Modules of what failed are imported anew after an upgrade, but not if another plugin works with them.
+    """
+    acme.environment.install(
+        "acme-owner",
+        advertises={"acme.things": {"owner": "acme_shared:A"}},
+        files={
+            "acme_shared.py": "from acme_contract import *\nlog.append('imported')\n"
+            "class A(Thing):\n  def do(self): return 'a'\n"
+            "class B(A):\n  def __init__(self): raise OSError\n"
+        },
+    )
+    acme.environment.install("acme-guest", advertises={"acme.things": {"guest": "acme_shared:B"}})
+    with acme.host() as host:
+        host.registry("things").get("owner")
+        with pytest.raises(PluginError):
+            host.registry("things").get("guest")
+        acme.environment.install("acme-guest", "2.0", advertises={"acme.things": {"guest": "acme_shared:A"}})
+
+        assert host.refresh().changed == ("things/guest",)
+        assert type(host.registry("things")["guest"]) is type(host.registry("things")["owner"])
+        assert acme.log == ["imported"]
+
+
+def test_a_roll_back_that_is_hindered_is_logged(acme, monkeypatch, caplog):
+    """
+    If somebody freezes a registry in the middle of `apply`, what can be taken back is, the rest is logged.
+    """
+    for name in ("a", "b"):
+        acme.plugin(name, WIDE)
+    with acme.host("[things.a]\n[things.b]") as host:
+        things = host.registry("things")
+        undo = things.subscribe(lambda change: things.freeze())
+
+        with pytest.raises(FrozenRegistryError):
+            host.apply(
+                acme.parse("[things.a]\nsettings = { width = 1 }\n[things.b]\nsettings = { width = 1 }")
+            )
+        undo()
+
+    assert "taking back a change failed: things is frozen" in caplog.text
+
+
+def test_who_left_stands_again(acme):
+    """
+    What was withdrawn before a later withdrawal became impossible stands again, with its object.
+    """
+    for name in ("a", "b"):
+        acme.plugin(name)
+        acme.plugin(f"{name}2", group="acme.engines")
+    with acme.host("[plugins]\n[things.a]\n[engines.a2]", kinds=[acme.things, acme.engines]) as host:
+        a = host.registry("things")["a"]
+        host.registry("engines").freeze()
+
+        with pytest.raises(FrozenRegistryError):
+            host.apply(acme.parse('[plugins]\ndisable = ["things/*", "engines/*"]'))
+
+        assert host.registry("things")["a"] is a
+        assert set(host.registry("things").keys()) == {"a", "b"}
+
+
+def test_what_can_be_asked_before_the_start(acme, caplog):
+    """
+    A new host has no plugins, no problems and no home; it can be closed, and says why a key is not there.
+    """
+    acme.plugin("one")
+    (acme.environment.folder / "broken-1.0.dist-info").mkdir()
+    host = acme.host("[host]\nwatch = true")
+
+    assert (host.plugins, host.problems) == ((), ())
+    with pytest.raises(HostError, match="has not been started"):
+        _ = host.home
+    with pytest.raises(hotplug.NotRegisteredError, match="the host is not started"):
+        host.registry("things").get("one")
+    with host:
+        assert [problem.path for problem in host.problems]
+        with pytest.raises(hotplug.NotRegisteredError, match="did you mean 'one'"):
+            host.registry("things").get("won")
+    assert "does not watch" in caplog.text
+
+    unused = acme.host()
+    assert not unused.close()
+    with pytest.raises(HostError, match="does not start again"):
+        unused.start()
+
+
+def test_a_kind_of_what_connects(acme):
+    """
+    Things that connect are brought up only where the configuration says so.
+    """
+    lines = hotplug.Kind("lines", acme.Thing, group="acme.lines", up="connect")
+    for name in ("quiet", "loud"):
+        acme.plugin(name, f"def connect(self): log.append('{name}')", group="acme.lines")
+
+    with acme.host("[lines.quiet]\n[lines.loud]\nconnect = true", kinds=[lines]):
+        assert acme.log == ["loud"]
+
+
+def test_ctrl_c_on_the_applications_own_loop_is_the_users(acme):
+    """
+    In the main thread it may be the user who interrupts a plugin's coroutine: it gets out.
+    """
+    acme.plugin("bad", "async def start(self): raise KeyboardInterrupt", group="acme.engines")
+
+    async def main():
+        async with acme.host("[engines.bad]"):
+            pass
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+
+
+# -- examined --------------------------------------------------------------------------------------
+
+
+def test_a_plugin_is_examined_by_itself(acme):
+    """
+    `examine` imports, checks and makes one plugin, and nothing else; its status is the verdict.
+    """
+    from hotplug._host._survey import examine, survey
+
+    kinds = [acme.things, acme.views, acme.engines]
+    acme.plugin("good", "def __init__(self): log.append('made')\ndef close(self): log.append('closed')")
+    acme.plugin("bad", "def __init__(self): raise OSError('no disk')")
+    acme.plugin("view", "def __init__(self): raise OSError('no view')", group="acme.views")
+    acme.plugin("engine", "async def start(self): log.append('up')", group="acme.engines")
+    acme.plugin("off", head="raise SystemExit")
+    config = acme.parse('[plugins]\ndisable = ["things/off"]\n[engines.engine]')
+
+    def verdict(name):
+        status = examine(name, config, kinds=kinds, path=acme.environment.path)
+        return status.state, status.reason
+
+    assert verdict("things/good") == ("loaded", "")
+    assert verdict("things/bad") == ("failed", "failed construction")
+    assert verdict("views/view") == ("failed", "failed construction")
+    assert verdict("engines/engine") == ("loaded", "")
+    assert verdict("things/off") == ("disabled", "disabled")
+    with pytest.raises(hotplug.NotRegisteredError, match="did you mean 'things/good'"):
+        verdict("things/god")
+    assert acme.log == ["made", "closed"]
+    names = [status.name for status in survey(config, kinds=kinds, path=acme.environment.path).statuses]
+    assert names == ["things/bad", "things/good", "things/off", "views/view", "engines/engine"]
+
+
+def test_each_is_ended_once(acme):
+    """
+    Who is asked to end by a retirement and by the host's own end is brought down and closed once.
+    """
+    acme.plugin(
+        "one",
+        "async def stop(self): log.append('down')\nasync def aclose(self): log.append('closed')",
+        group="acme.engines",
+    )
+    with acme.host("[engines.one]") as host:
+        [plugin] = host._follower.standing
+        for _ in range(3):
+            assert host.home.run(host._follower._ending([plugin], [plugin])) == []
+
+    assert acme.log == ["down", "closed"]

@@ -15,6 +15,7 @@ from hotplug._loader import (
     behind_wall,
     drop_modules,
     forget_modules,
+    mentions,
     modules_of,
     prepare,
     resolve,
@@ -373,3 +374,18 @@ def test_modules_are_forgotten_when_their_files_are_gone(environment):
     (environment.folder / "acme_ns").rmdir()
     forget_modules(record("acme_ns"))
     assert "acme_ns.inner" not in sys.modules
+
+
+def test_what_a_module_mentions(environment):
+    """
+    A word is looked for in the source, of a module or a package, without importing it; no source means yes.
+    """
+    environment.install(
+        "acme", files={"acme_words.py": "autostart = True", "acme_pack/__init__.py": "raise SystemExit"}
+    )
+
+    assert mentions(record("acme_words:One"), "autostart")
+    assert not mentions(record("acme_words:One"), "absent")
+    assert not mentions(record("acme_pack:One"), "autostart")
+    assert mentions(record("acme_nowhere:One"), "autostart")
+    assert not {"acme_words", "acme_pack"} & set(sys.modules)

@@ -8,8 +8,11 @@ import contextlib
 import contextvars
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+
+from hotplug.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -167,6 +170,10 @@ class HomeLoop:
             while not future.done():
                 self._see_it_turn(future, patience)
             return future.result()
+        except concurrent.futures.CancelledError:
+            if self._is_over:  # its end cancels what is still under way
+                raise HostError("the host was closed while this was under way") from None
+            raise
         except BaseException:
             future.cancel()
             raise
@@ -176,14 +183,19 @@ class HomeLoop:
         turned = threading.Event()
         # Who was found blocked once is not waited for as long again.
         limit = min(patience, 1.0) if self._seems_blocked else patience
-        try:
+        with contextlib.suppress(RuntimeError):  # it was closed, by its application
             self.loop.call_soon_threadsafe(turned.set)
-        except RuntimeError:  # it was closed, by its application
-            limit = 0.0
-        concurrent.futures.wait({future}, limit)
+        self._wait(future, limit)
         self._seems_blocked = not (turned.is_set() or future.done())
         if self._seems_blocked:
             raise Stuck(self._thread.name if self._thread else "the thread of the running loop", limit)
+
+    def _wait(self, future: concurrent.futures.Future[T], limit: float) -> None:
+        """Wait for *future*, *limit* seconds at most, and not for a loop that was closed."""
+        deadline = time.monotonic() + limit
+        while (left := deadline - time.monotonic()) > 0 and not self.loop.is_closed():
+            if concurrent.futures.wait({future}, min(left, 0.5)).done:
+                return
 
     def keep(self, work: Coroutine[Any, Any, object]) -> None:
         """Start *work* on this loop from the loop itself, and hold on to it until it is over."""

@@ -481,8 +481,11 @@ def test_an_interrupted_visit_leaves_no_child(environment, plugin, tmp_path):
     )
     plugin()
 
-    def stop(_task, _outcome):
+    deadline = time.monotonic() + 20
+
+    def stop(_task, outcome):
         while not pid_file.exists():
+            assert time.monotonic() < deadline, outcome
             threading.Event().wait(0.01)
         signal.raise_signal(signal.SIGINT)
 

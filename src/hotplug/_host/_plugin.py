@@ -363,7 +363,7 @@ class Plugin:
 
     def _told(self, error: PluginError) -> str:
         """The traceback, and the error itself, without the secrets that this plugin was given."""
-        settings = self.seat.entry.settings if self.seat.entry else {}
+        settings: object = self.seat.entry.settings if self.seat.entry else ()
         hide_secrets(error, settings)
         return without_secrets(traceback_of(error), settings)
 

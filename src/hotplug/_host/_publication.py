@@ -100,12 +100,11 @@ class Publication:
 
     def _could_not(self, step: _Step, error: HotplugError) -> None:
         """Who stands serves on; else the newcomer is listed with the reason."""
-        for plugin in (step.go, step.come):
-            if plugin is not None and (plugin.stands or plugin is step.come):
-                plugin.displaced(error)
-                self.listed.append(plugin)
-                self._failed.append(plugin.seat.name)
-                return
+        both = (plugin for plugin in (step.go, step.come) if plugin is not None)
+        plugin = next(plugin for plugin in both if plugin.stands or plugin is step.come)
+        plugin.displaced(error)
+        self.listed.append(plugin)
+        self._failed.append(plugin.seat.name)
 
     def _steps(self) -> Iterator[_Step]:
         # Who goes, goes last: taken back, it would stand at another place in the order of its registry.
