@@ -409,3 +409,28 @@ def test_hooks_that_vanish_while_they_are_asked(world):
     hooks._report(record, ValueError("late"), "hook", fails=False)
 
     assert hooks.statuses == ()
+
+
+def test_a_hook_that_was_given_up_does_not_come_in_later(world, monkeypatch):
+    """
+    When a constructor that was too late comes to its end, its hooks are not registered all the same.
+    """
+    import threading
+
+    module = type(sys)("acme_gate")
+    module.gate = threading.Event()
+    monkeypatch.setitem(sys.modules, "acme_gate", module)
+    install_hooks(
+        world,
+        "import acme_gate\nclass Hooks:\n    def __init__(self):\n        acme_gate.gate.wait(20)\n",
+        name="acme-slow",
+    )
+
+    with host_of(world, "[host]\nload_timeout = 0.05") as host:
+        late = [thread for thread in threading.enumerate() if thread.name.endswith("hooks/acme-slow")]
+        module.gate.set()
+        for thread in late:
+            thread.join(10)
+
+        assert len(late) == 1
+        assert host.hooks.get_plugins() == set()

@@ -564,10 +564,9 @@ def test_a_cancelled_close_is_finished_first(acme):
         await host.astart()
         await host.registry("things").aget("slow")
         assert await cancelled_inside(acme, host.aclose, "closing")
+        assert acme.log == ["closing", "closed"]
 
     asyncio.run(main())
-
-    assert acme.log == ["closing", "closed"]
 
 
 @pytest.mark.parametrize("verb", ["arefresh", "aapply", "areload"])
@@ -779,6 +778,7 @@ def test_what_stands_in_a_frozen_registry_is_not_closed(acme):
         assert acme.log == []
         assert acme.state(host, "things/gone").reason == "restart required"
         assert acme.state(host, "things/fresh").reason == "restart required"
+        assert acme.state(host, "things/fresh").record.version == "1.0"
         assert things["gone"].width == 0
     assert acme.log == [0]
 
@@ -1417,3 +1417,65 @@ def test_each_is_ended_once(acme):
             assert host.home.run(host._follower._ending([plugin], [plugin])) == []
 
     assert acme.log == ["down", "closed"]
+
+
+def test_a_key_that_was_freed_before_the_freeze_stays_free(acme):
+    """
+    A frozen registry takes nobody in, and a refresh does not complain about it again and again.
+    """
+    acme.plugin("one")
+
+    class Own(acme.Thing):
+        def do(self):
+            return "own"
+
+    host = acme.host()
+    undo = host.registry("things").register("one", Own())
+    with host:
+        undo()
+        host.registry("things").freeze()
+
+        assert not host.refresh()
+        assert acme.state(host, "things/one").state == "conflict"
+
+
+def test_mending_settings_imports_nothing_anew(acme):
+    """
+    A plugin that failed for its settings is mended by `apply` with the modules that it has.
+    """
+    acme.plugin("one", "def __init__(self, *, width: int): ...", head="log.append('imported')")
+    with acme.host() as host:
+        with pytest.raises(hotplug.SettingsError):
+            host.registry("things").get("one")
+        host.apply(acme.parse("[things.one]\nsettings = { width = 1 }"))
+
+        assert host.registry("things")["one"].do() == "done"
+        assert acme.log == ["imported"]
+
+
+def test_a_failed_start_has_its_report(acme):
+    """
+    What went wrong while a host closed that could not start is in the report that `close` gives.
+    """
+    acme.plugin("bad", "def close(self): raise OSError('jammed')")
+    acme.plugin("worse", head="raise OSError('no')")
+    host = acme.host("[things.bad]\nrequired = true\n[things.worse]\nrequired = true")
+
+    with pytest.raises(StartError):
+        host.start()
+
+    assert [str(error.__cause__) for error in host.close().errors] == ["jammed"]
+
+
+def test_ctrl_c_in_a_worker_is_a_plugins(acme):
+    """
+    A plain `close` runs in a worker, where nobody can press Ctrl-C: the application's loop goes on.
+    """
+    acme.plugin("bad", "def close(self): raise KeyboardInterrupt")
+
+    async def main():
+        async with acme.host() as host:
+            await host.registry("things").aget("bad")
+        return await host.aclose()
+
+    assert ["KeyboardInterrupt" in str(error) for error in asyncio.run(main()).errors] == [True]

@@ -75,14 +75,15 @@ class Hooks:
             return
         try:
             target = resolve(record, limit)
-            behind_wall(record, "registration", lambda: self._register(record, target), limit)
+            plugin = behind_wall(record, "registration", functools.partial(_made, target), limit)
+            # Not in the thread that is left behind after the limit: it would register what was given up.
+            behind_wall(record, "registration", lambda: self._register(record, plugin))
         except PluginError as error:
             self._report(record, error, f"hooks of {record}", fails=True)
         else:
             self._mark(record, state="loaded")
 
-    def _register(self, record: PluginRecord, target: object) -> None:
-        plugin = target() if isinstance(target, type) else target
+    def _register(self, record: PluginRecord, plugin: object) -> None:
         try:
             self.manager.register(plugin, name=str(record))
         except pluggy.PluginValidationError as error:
@@ -174,6 +175,10 @@ class Hooks:
         known = self._statuses.get(record)
         if known is not None:  # else it was dropped while it was asked
             self._statuses[record] = replace(known, **facts)
+
+
+def _made(target: object) -> object:
+    return target() if isinstance(target, type) else target
 
 
 def _kinds_only(answer: Iterable[object]) -> list[Kind[Any]]:
