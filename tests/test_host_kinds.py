@@ -125,6 +125,16 @@ def test_a_session_gives_a_default_for_absent_keys(environment):
         assert session.agents.list_by_tag("x") == ()
 
 
+def test_each_shelf_holds_its_kind():
+    """
+    A host's five shelves are the registries of the five kinds.
+    """
+    host = Host(path=[])
+    shelves = [host.brokers, host.agents, host.tools, host.strategies, host.services]
+
+    assert shelves == [host.registry(kind) for kind in hotplug.KINDS]
+
+
 def test_kinds_know_their_registries():
     """
     A kind's registry is a class, whether it was named as text or not.

@@ -189,6 +189,16 @@ def test_lazy_exports_and_types_agree():
     assert set(hotplug.__all__) <= set(dir(hotplug))
 
 
+def test_what_is_not_there_is_said():
+    """
+    A public module says that it lacks a name, as any module does.
+    """
+    from hotplug import testing
+
+    with pytest.raises(AttributeError, match="no attribute 'Sweet'"):
+        _ = testing.Sweet
+
+
 def test_one_version():
     """
     The version in the code is the one in the metadata.
