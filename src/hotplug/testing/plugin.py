@@ -1,4 +1,4 @@
-"""The pytest plugin: one option, two fixtures. It imports nothing until they are used."""
+"""The pytest plugin: one option, one marker, one fixture. It imports nothing until they are used."""
 
 from __future__ import annotations
 
