@@ -7,19 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from discovering import ACME, GROUPS, found
 from hotplug import _discovery
 from hotplug._discovery import _folder, discover
 from hotplug.testing import Environment
 
 pytestmark = pytest.mark.usefixtures("own_index")
 
-GROUPS = {"hotplug.brokers": "brokers", "hotplug.tools": "tools"}
-ACME = {"hotplug.brokers": {"acme": "acme:Broker"}}
 OTHER = {"hotplug.brokers": {"other": "other:Broker"}}
-
-
-def found(*path: object, **options: bool) -> list[str]:
-    return [str(record) for record in discover(GROUPS, [str(entry) for entry in path], **options).records]
 
 
 @pytest.fixture(params=["at once", "later"])

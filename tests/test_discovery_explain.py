@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from discovering import ACME, GROUPS
 from hotplug._discovery import _explain, explain, strays
 from hotplug.testing import Environment
 
 pytestmark = pytest.mark.usefixtures("own_index")
-
-GROUPS = {"hotplug.brokers": "brokers", "hotplug.tools": "tools"}
-ACME = {"hotplug.brokers": {"acme": "acme:Broker"}}
 
 
 @pytest.fixture(autouse=True)

@@ -11,15 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from discovering import ACME, GROUPS
 from hotplug import _discovery
 from hotplug._discovery import _folder, _index, discover
 from hotplug._discovery._index import FORMAT, KEPT, Index, cache_folder, index_of
 from hotplug.testing import Environment
 
 pytestmark = pytest.mark.usefixtures("an_hour_later")
-
-GROUPS = {"hotplug.brokers": "brokers", "hotplug.tools": "tools"}
-ACME = {"hotplug.brokers": {"acme": "acme:Broker"}}
 
 
 @pytest.fixture

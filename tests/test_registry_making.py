@@ -6,20 +6,18 @@ import asyncio
 import contextvars
 import functools
 import gc
-import sys
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import pytest
 
 from hotplug.context import UserExecutionContext
 from hotplug.errors import CircularFactoryError, ContractError, NotRegisteredError
 from hotplug.registry import UniversalRegistry
+from racing import DEADLINE, asleep, in_threads
 
 ADA = UserExecutionContext("ada")
-DEADLINE = 20.0
 
 
 class Greeter(ABC):
@@ -35,37 +33,6 @@ class Polite(Greeter):
 @pytest.fixture
 def registry() -> UniversalRegistry[object]:
     return UniversalRegistry("things")
-
-
-def in_threads(*calls: Callable[[], object]) -> list[object]:
-    """What the calls return or raise, each made in a thread of its own; none may outlast the deadline."""
-    outcomes: list[object] = [None] * len(calls)
-
-    def run(place: int, call: Callable[[], object]) -> None:
-        try:
-            outcomes[place] = call()
-        except BaseException as error:
-            outcomes[place] = error
-
-    threads = [
-        threading.Thread(target=run, args=(place, call), daemon=True) for place, call in enumerate(calls)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
-        assert not thread.is_alive(), "a thread hangs"
-    return outcomes
-
-
-def asleep(thread: threading.Thread) -> bool:
-    """Whether the thread waits for an attempt of another."""
-    frame = sys._current_frames().get(thread.ident)
-    while frame is not None:
-        if frame.f_code.co_name == "wait" and frame.f_code.co_filename.endswith("_making.py"):
-            return True
-        frame = frame.f_back
-    return False
 
 
 # -- factories -------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class ServiceRegistry(UniversalRegistry[Service]):
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The services that were started and not stopped, in order of starting."""
+        """What `start_all` started and nobody stopped; a host starts its plugins' services itself."""
         return tuple(self._running)
 
     async def start_all(
