@@ -12,11 +12,13 @@ import pytest
 import hotplug.brokers
 from hotplug._records import PluginRecord
 from hotplug.brokers import BrokerInfo, BrokerRegistry, IBrokerGateway, IBrokerRegistry, mask_account
+from hotplug.brokers._view import GatewayView
 from hotplug.context import UserExecutionContext
 from hotplug.errors import ContractError, DuplicateKeyError, FrozenRegistryError, NotRegisteredError
 from hotplug.market import Capability, Environment, GatewayStatus, HealthState
 from hotplug.registry import UniversalRegistry
 from hotplug_broker_paper import PaperBroker
+from strangers import StrangeGateway
 
 RECORD = PluginRecord(
     kind="brokers",
@@ -28,8 +30,8 @@ RECORD = PluginRecord(
 )
 
 
-class Reporting(PaperBroker):
-    """A paper broker that reports what it is told to."""
+class Reporting(StrangeGateway):
+    """A gateway that reports what it is told to."""
 
     def __init__(self, report):
         super().__init__(broker_id="reporting")
@@ -298,8 +300,13 @@ def test_health_is_that_of_gateways_that_should_be_connected():
     """
     A gateway that is neither at rest nor well makes the registry degraded, by reports alone; loading nothing.
     """
-    registry, resting, gone, well = BrokerRegistry(), PaperBroker(), connected(), connected()
-    asyncio.run(gone.disconnect())
+    registry, resting, gone, well = BrokerRegistry(), PaperBroker(), PaperBroker(), connected()
+
+    async def come_and_go():
+        await gone.connect()
+        await gone.disconnect()
+
+    asyncio.run(come_and_go())
     for key, broker in (("resting", resting), ("gone", gone), ("well", well)):
         registry.register(key, broker)
     registry.register_lazy("asleep", lambda: pytest.fail("loaded"))
@@ -333,7 +340,7 @@ def test_a_key_may_be_called_broker_id(metrics):
 
     assert registry.get(broker_id="paper") is registry.get("paper") is broker
     assert registry.get(broker_id="other", default=None) is None
-    assert registry.get("paper", UserExecutionContext("ada")) is broker
+    assert isinstance(registry.get("paper", UserExecutionContext("ada")), GatewayView)
     with pytest.raises(NotRegisteredError, match="paper"):
         registry.get("papr")
     for wrong in ({}, {"key": "paper", "broker_id": "paper"}):

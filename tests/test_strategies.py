@@ -639,10 +639,10 @@ class Waiting(PaperBroker):
         super().__init__()
         self.asked, self.go = asyncio.Event(), asyncio.Event()
 
-    async def place_order(self, request, *, deadline=None):
+    async def _place(self, order):
         self.asked.set()
         await self.go.wait()
-        return await super().place_order(request)
+        return await super()._place(order)
 
 
 def test_an_order_under_way_when_the_run_ends_is_cancelled():
@@ -661,8 +661,13 @@ def test_an_order_under_way_when_the_run_ends_is_cancelled():
     async def test():
         broker, strategy = Waiting(), Background()
         await broker.connect()
-        report = await run_strategy(strategy, broker, FLAT)
+        running = asyncio.ensure_future(run_strategy(strategy, broker, FLAT))
+        async with asyncio.timeout(5):
+            # The run ends by cancelling what it placed: that is remembered, as the venue has not answered.
+            while not any(held.cancel_wanted for held in broker.book.open()):  # noqa: ASYNC110
+                await asyncio.sleep(0)
         broker.go.set()
+        report = await running
         ack = await strategy.task
         return report, await broker.get_order(OrderRef(order_id=ack.order_id))
 
@@ -733,17 +738,16 @@ def test_a_closed_run_ends_at_once():
         async def on_bar(self, bar):
             await _never()
 
-    async def prepare():
+    async def test():
         broker = PaperBroker()
         await broker.connect()
-        return broker
-
-    running = run_strategy(Waits(), asyncio.run(prepare()), _async(FLAT))
-    running.send(None)
-    running.close()
-
-    with pytest.raises(RuntimeError, match="reuse already awaited"):
+        running = run_strategy(Waits(), broker, _async(FLAT))
         running.send(None)
+        running.close()
+        with pytest.raises(RuntimeError, match="reuse already awaited"):
+            running.send(None)
+
+    asyncio.run(test())
 
 
 async def _async(items):
@@ -861,6 +865,7 @@ def test_a_broker_that_is_gone_at_the_end_is_logged(caplog):
         await broker.connect()
 
         async def pull_the_plug(self):
+            await self.trader.place(far())
             await broker.disconnect()
 
         with pytest.raises(GatewayNotReady):
@@ -886,8 +891,8 @@ def test_one_currency_only():
     """
 
     class TwoPurses(PaperBroker):
-        async def get_balances(self, *, deadline=None):
-            [*_, last] = await super().get_balances()
+        async def _balances(self):
+            [*_, last] = await super()._balances()
             return last, dataclasses.replace(last, currency="EUR")
 
     with pytest.raises(NotSupported, match="one currency"):

@@ -165,8 +165,8 @@ def test_an_order_left_open_is_found():
     """
 
     class Careless(PaperBroker):
-        async def get_open_orders(self, *, deadline=None):
-            return ()
+        async def _cancel(self, order):
+            return None
 
     class Rests(Swing):
         async def on_bar(self, bar):

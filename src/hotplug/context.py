@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -71,3 +72,7 @@ def _deep_copy(metadata: object) -> dict[str, Any]:
         return copy.deepcopy(dict(metadata))  # type: ignore[call-overload]
     except Exception as error:  # copying runs the values' own code
         raise InvalidContextError(f"metadata must be a mapping of copyable values: {error}") from error
+
+
+serving: Final[ContextVar[UserExecutionContext | None]] = ContextVar("hotplug_serving", default=None)
+"""Whose call the code is working on, where a host runs it for somebody: a tool's call, an agent's run."""

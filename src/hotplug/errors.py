@@ -85,6 +85,7 @@ __all__ = [
     "SchemaError",
     "SettingsError",
     "StartError",
+    "SyncCallOnLoop",
     "ToolError",
     "ToolTimeoutError",
     "UnknownKindError",
@@ -234,6 +235,10 @@ class StartError(HostError):
     def __str__(self) -> str:
         lines = "".join(f"\n  - {name}: {why}" for name, why in self.failures)
         return f"the host cannot start, required plugins do not work:{lines}"
+
+
+class SyncCallOnLoop(HostError):
+    """A blocking call was made on the very loop that would have to answer it: it could never end."""
 
 
 class UnknownKindError(HostError, KeyError):
@@ -405,8 +410,9 @@ class BrokerError(HotplugError):
     ``NOT_SENT`` it never left this process · ``REJECTED`` the venue refused it ·
     ``UNKNOWN`` it may or may not stand at the venue, so it must never be sent again.
 
-    Errors that can only arise here are ``NOT_SENT`` unless something else is said, all others ``UNKNOWN``.
-    Raises `ValueError` for any other word. *retry_after* is in seconds.
+    Errors that can only arise here are ``NOT_SENT`` unless something else is said, all others ``UNKNOWN``;
+    *is_explicit* tells whether it was said. Raises `ValueError` for any other word. *retry_after* is
+    in seconds.
     """
 
     _usual_outcome: ClassVar[Outcome] = Outcome.UNKNOWN
@@ -424,6 +430,7 @@ class BrokerError(HotplugError):
         self.message: Final = message
         self.code: Final = code or type(self).__name__
         self.outcome: Final = self._usual_outcome if outcome is None else Outcome(outcome)
+        self.is_explicit: Final = outcome is not None
         self.retryable: Final = retryable
         self.retry_after: Final = retry_after
         self.venue_code: Final = venue_code

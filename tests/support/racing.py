@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 DEADLINE = 20.0
@@ -38,3 +39,15 @@ def asleep(thread: threading.Thread) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def until_it_stands(thread: threading.Thread) -> None:
+    """Wait until the thread waits for something, or has ended: it is seen at one place many times."""
+    deadline = time.monotonic() + DEADLINE
+    seen, place = 0, None
+    while thread.is_alive() and seen < 1000:
+        frame = sys._current_frames().get(thread.ident)
+        now = None if frame is None else (id(frame), frame.f_lasti)
+        seen, place = (seen + 1, place) if now == place else (0, now)
+        time.sleep(0)
+        assert time.monotonic() < deadline, "a thread runs on and on"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
+
+from hotplug_broker_paper import PaperBroker
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -19,3 +22,18 @@ def test_the_example_prints_what_the_readme_says(capsys):
     exec(compile(example, str(README), "exec"), {"__name__": "__main__"})
 
     assert capsys.readouterr().out == printed
+
+
+def test_every_setting_is_in_the_table():
+    """
+    The table has the settings that the broker takes, in their order, and no others.
+    """
+    text = README.read_text(encoding="utf-8").partition("## Settings")[2].partition("\n## ")[0]
+    told = [
+        name
+        for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    ]
+    taken = [name for name in inspect.signature(PaperBroker).parameters if name not in {"clock", "broker_id"}]
+
+    assert sorted(told) == sorted(taken)

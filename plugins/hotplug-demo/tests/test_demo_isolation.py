@@ -250,7 +250,7 @@ def test_trespassing_that_breaks_is_no_proof(evidence, venue):
     one, other = evidence.outcomes
 
     class Bankrupt(PaperBroker):
-        async def get_order(self, ref, *, deadline=None):
+        async def _query(self, ref):
             raise hotplug.BrokerUnavailable("closed for today", code="down", outcome="UNKNOWN")
 
     bankrupt = Bankrupt()
@@ -279,7 +279,7 @@ def test_the_tape_is_waited_for(venue):
         reading.cancel()
         return [type(event.payload).__name__ for event in tape.events]
 
-    assert runner.run(scene()) == ["Order", "Fill", "Order", "Position", "Balance"]
+    assert runner.run(scene()) == ["Order", "Order", "Fill", "Order", "Position", "Balance"]
     assert [fill.account for fill in routed] == ["default"]
 
 

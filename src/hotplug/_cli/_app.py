@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
+from hotplug._cli._broker import broker
 from hotplug._cli._commands import load
 from hotplug._cli._configuration import config
 from hotplug._cli._doctor import doctor
 from hotplug._cli._listing import list_, show
 from hotplug._cli._mro import mro
+from hotplug._cli._new import new
 from hotplug._cli._scene import Scene, WrongConfigError, scene_options
 from hotplug._cli._screen import safe
 from hotplug._cli._verdicts import of_status
@@ -99,7 +101,7 @@ class Verbs(click.Group):
         return [
             status
             for status in found.statuses
-            if status.record.kind == "commands" and status.key not in self.commands
+            if status.record.kind == "commands" and status.key.partition(".")[0] not in self.commands
         ]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -147,5 +149,5 @@ def app() -> None:
     """The plugin runtime: see what is installed, and find out why something is not."""
 
 
-for verb in (list_, show, doctor, mro, config):
+for verb in (list_, show, doctor, mro, config, broker, new):
     cast("click.Group", app).add_command(verb)

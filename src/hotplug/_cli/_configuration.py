@@ -10,7 +10,7 @@ import click
 from hotplug import _discovery
 from hotplug._cli._doctor import Examination, show_findings, unknown_tables
 from hotplug._cli._listing import counted
-from hotplug._cli._scene import Scene, WrongConfigError, groups, scene_options
+from hotplug._cli._scene import Scene, WrongConfigError, checked, groups, scene_options
 from hotplug._cli._screen import Screen, write_json
 from hotplug._cli._verdicts import Verdict
 from hotplug._config import Config
@@ -66,7 +66,7 @@ def check(context: click.Context, file: str | None, as_json: bool) -> None:
 
 def _checked(place: Path, scene: Scene) -> list[Verdict]:
     try:
-        read = Config.load(place)
+        read = checked(Config.load(place))
     except ConfigError as error:
         return [_rejected(place, error)]
     examination = Examination(scene, read)
@@ -133,7 +133,7 @@ def _compared(file: str | None, scene: Scene, context: click.Context) -> tuple[C
             raise click.UsageError("there is no configuration to plan: name a FILE, or use --config", context)
         return Config(), scene.config()
     try:
-        return scene.config(), Config.load(file)
+        return scene.config(), checked(Config.load(file))
     except ConfigError as error:
         raise WrongConfigError(str(error)) from error
 

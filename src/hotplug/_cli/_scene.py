@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hotplug._config import Config
+from hotplug._host._gateways import check_options
 from hotplug._host._survey import COMMANDS, Survey, survey
 from hotplug._kinds import KINDS, Kind
 from hotplug.errors import ConfigError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from hotplug._records import PluginStatus
 
-__all__ = ["INTERNAL", "Scene", "WrongConfigError", "groups", "scene_options"]
+__all__ = ["INTERNAL", "Scene", "WrongConfigError", "checked", "groups", "scene_options"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -47,7 +48,7 @@ class Scene:
         if file is None:
             return Config()
         try:
-            return Config.load(file)
+            return checked(Config.load(file))
         except ConfigError as error:
             raise WrongConfigError(str(error)) from error
 
@@ -83,6 +84,12 @@ class Scene:
             return status
         remedy = f"{status.key!r} is a verb of hotplug itself: the distribution must choose another name"
         return replace(status, state="conflict", reason="conflict", remedy=remedy)
+
+
+def checked(config: Config) -> Config:
+    """*config*, if the options of its brokers make sense; `ConfigError`."""
+    check_options(config)
+    return config
 
 
 def groups(kinds: Sequence[Kind[Any]] = KINDS) -> dict[str, str]:

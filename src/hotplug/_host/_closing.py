@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from hotplug._lifecycle import HomeLoop, Outcome
+    from hotplug.market import Order
 
 __all__ = ["CloseReport", "Closing", "attempt", "blocked", "finished", "settle", "stuck_in"]
 
@@ -25,10 +26,15 @@ Closing = tuple[object, PluginRecord | None]
 
 @dataclass(frozen=True, slots=True)
 class CloseReport:
-    """How closing went: what plugins raised, and the names of threads stuck in plugin code (daemons)."""
+    """
+    How closing went: what plugins raised, and the names of threads stuck in plugin code (daemons).
+
+    *open_orders* stay at their venues, or may: those whose outcome is unknown are among them.
+    """
 
     errors: tuple[PluginError, ...] = ()
     threads: tuple[str, ...] = ()
+    open_orders: tuple[Order, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.errors or self.threads)

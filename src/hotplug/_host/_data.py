@@ -11,17 +11,22 @@ if TYPE_CHECKING:
     from hotplug._config import Config
     from hotplug._records import PluginStatus
 
-__all__ = ["folder_of"]
+__all__ = ["file_name", "folder_of", "orders_folder"]
 
 
 def folder_of(status: PluginStatus, config: Config) -> Path:
     """The folder of one plugin under one key; not made yet."""
     record = status.record
-    mine = f"{record.kind}.{_file_name(status.key)}"
-    return _data_root(config) / "plugins" / _file_name(record.distribution) / mine
+    mine = f"{record.kind}.{file_name(status.key)}"
+    return _data_root(config) / "plugins" / file_name(record.distribution) / mine
 
 
-def _file_name(name: str) -> str:
+def orders_folder(config: Config) -> Path:
+    """The folder of order journals and halts; not made yet."""
+    return _data_root(config) / "orders"
+
+
+def file_name(name: str) -> str:
     """*name* as a file can be called; different names stay different, and none leads elsewhere."""
     return re.sub(r"^\.|[^\w.-]", lambda odd: f"%{ord(odd[0]):02x}", name)
 

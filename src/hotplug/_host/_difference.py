@@ -19,13 +19,18 @@ __all__ = ["Difference", "compare", "in_order"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Who stays, comes, changes and goes; *held* are those that cannot follow in this process."""
+    """
+    Who stays, comes, changes and goes; *held* are those that cannot follow in this process.
+
+    *swapped* are to be replaced by new ones, *tuned* stay and follow what changed.
+    """
 
     changes: Changes
     kept: Sequence[Plugin]
     held: Sequence[Plugin]
     gone: Sequence[Plugin]
     swapped: Sequence[tuple[Plugin, Seat]]
+    tuned: Sequence[tuple[Plugin, Seat]]
     added: Sequence[Seat]
     idle: Sequence[Seat]
 
@@ -46,12 +51,15 @@ def compare(standing: Sequence[Plugin], seats: Sequence[Seat], *, hold: bool) ->
         seats = [_defended(seat, holders) for seat in seats if seat.status.record.distribution not in busy]
     changes = plan([plugin.seat for plugin in standing], seats)
     wanted = {seat.name: seat for seat in seats if seat.may_load}
+    changed = [(holders[name], wanted[name]) for name in changes.changed]
+    tuned = [(old, seat) for old, seat in changed if old.stands and old.seat.tunes_to(seat)]
     return Difference(
         changes=replace(changes, failed=(*(plugin.seat.name for plugin in held), *changes.failed)),
         kept=[holders[name] for name in changes.unchanged],
         held=held,
         gone=[holders[name] for name in changes.removed],
-        swapped=[(holders[name], wanted[name]) for name in changes.changed],
+        swapped=[pair for pair in changed if pair not in tuned],
+        tuned=tuned,
         added=[wanted[name] for name in changes.added],
         idle=[seat for seat in seats if not seat.may_load],
     )

@@ -9,6 +9,7 @@ Keeps what stands in the registries equal to what the seats say.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import logging
@@ -28,6 +29,7 @@ from hotplug.errors import FrozenRegistryError, PluginError, StartError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
+    from hotplug._host._gateways import Exchange
     from hotplug._host._host import Host
     from hotplug._host._plugin import Plugin
     from hotplug._host._policy import Seat
@@ -68,15 +70,18 @@ class Follower:
         difference = compare(standing, seats, hold=not config_first)
         self._make_way(difference.swapped)
         publication = Publication(self._host, difference)
+        exchange = self._host.gateways.exchange(publication.swaps)
         with self._guard:
             ran = tuple(self._running)
         try:
             if config_first:
-                self._check_beside(publication)
+                self._check_beside(publication, exchange)
             publication.publish(strict=config_first)
         except BaseException:
+            exchange.take_back()
             self._drop(publication.beside, ran)
             raise
+        exchange.commit()
         self.standing = in_order(seats, publication.listed)
         self._retire(publication.retired)
         if not config_first:
@@ -102,7 +107,7 @@ class Follower:
                 if not any(modules.intersection(modules_of(other.seat.status.record)) for other in others):
                     drop_modules(old.seat.status.record)
 
-    def _check_beside(self, publication: Publication) -> None:
+    def _check_beside(self, publication: Publication, exchange: Exchange) -> None:
         """Import and check what the configuration names; connect what shall be connected."""
         beside = publication.beside
         for plugin in beside:
@@ -116,6 +121,9 @@ class Follower:
                 raise error
 
         others = [plugin for plugin in publication.listed if plugin.stands]
+        connected = exchange.begin()
+        with self._guard:
+            self._running += connected
         self._start(Starting([*others, *beside], beside), refuse)
 
     def _drop(self, beside: Sequence[Plugin], ran: Sequence[Plugin]) -> None:
@@ -163,30 +171,55 @@ class Follower:
     def _start(self, starting: Starting, refuse: Callable[[Plugin, PluginError], None]) -> list[str]:
         for plugin, error in starting.unfit():
             refuse(plugin, error)
-        for plugin in starting.order:
-            if self._has(self._running, plugin):
-                continue
-            try:
-                starting.refuse_if_it_lacks_something(plugin)
-                self._up(plugin)
-            except PluginError as error:
+        for batch in starting.batches:
+            for plugin, error in self._start_batch(batch, starting):
                 starting.fail(plugin, error)
                 refuse(plugin, error)
         return list(starting.failures)
 
-    def _up(self, plugin: Plugin) -> None:
-        verb = plugin.seat.kind.up or ""
-        record, limit = plugin.seat.status.record, self._host.load_timeout
-        find = functools.partial(getattr, plugin.product, verb)
+    def _start_batch(self, batch: Sequence[Plugin], starting: Starting) -> list[tuple[Plugin, PluginError]]:
+        """Start those of *batch* that do not run yet, all at once; who failed, and why."""
+        failed: list[tuple[Plugin, PluginError]] = []
+        waiting: list[Plugin] = []
+        for plugin in batch:
+            if self._has(self._running, plugin):
+                continue
+            try:
+                starting.refuse_if_it_lacks_something(plugin)
+                waiting.append(plugin)
+            except PluginError as error:
+                failed.append((plugin, error))
+        return [*failed, *self._up(waiting)] if waiting else failed
+
+    def _up(self, plugins: Sequence[Plugin]) -> list[tuple[Plugin, PluginError]]:
+        """Bring *plugins* up, side by side, each within its limit; who failed, and why."""
+        limit = self._host.load_timeout
+        outcomes: dict[Plugin, PluginError | None] = {}
+
+        async def bring_up(plugin: Plugin) -> None:
+            verb = plugin.seat.kind.up or ""
+            find = functools.partial(self._way_up, plugin, verb, limit)
+            outcomes[plugin] = await attempt(find, plugin.seat.status.record, verb, limit)
+
+        async def all_of_them() -> None:
+            await asyncio.gather(*map(bring_up, plugins))
+
         try:
-            error = self._host.home.run(attempt(find, record, verb, limit), limit + TURN)
+            self._host.home.run(all_of_them(), limit + TURN)
         except Stuck as stuck:
-            error = blocked(verb, stuck, record)
-        if error is not None:
-            raise error
-        with self._guard:
-            self._running.append(plugin)
-        plugin.works()
+            for plugin in plugins:
+                why = blocked(plugin.seat.kind.up or "", stuck, plugin.seat.status.record)
+                outcomes.setdefault(plugin, why)
+        finally:  # who is interrupted has started some of them all the same
+            up = [plugin for plugin, error in outcomes.items() if error is None]
+            with self._guard:
+                self._running += [plugin for plugin in plugins if plugin in up]
+        for plugin in up:
+            plugin.works()
+        return [(plugin, error) for plugin in plugins if (error := outcomes[plugin]) is not None]
+
+    def _way_up(self, plugin: Plugin, verb: str, limit: float) -> Callable[[], Any] | None:
+        return self._host.gateways.way_up(plugin, limit) or getattr(plugin.product, verb)
 
     # -- ending ------------------------------------------------------------------------------------
 
@@ -206,6 +239,7 @@ class Follower:
                 plugin.withdraw()
         with self._guard:
             running, made = self._running[::-1], self._made[::-1]
+        running += [each for each in made if each not in running and self._host.gateways.is_connected(each)]
         errors = self._drain(made)
         errors += self._finish(self._ending(running, made))
         return errors + self._finish(self._kept_is_over())
@@ -242,6 +276,7 @@ class Follower:
 
     def _retired(self, plugin: Plugin) -> None:
         self._end(plugin)
+        self._host.gateways.retired(plugin, self.standing)
         if plugin.stuck_threads:
             with self._guard:
                 self._gone_but_stuck.append(plugin)
@@ -262,7 +297,10 @@ class Follower:
 
     async def _ending(self, running: Iterable[Plugin], made: Iterable[Plugin]) -> list[PluginError]:
         """First all are brought down, then all are closed: who still runs may need who runs no more."""
-        errors = [error for plugin in running if (error := await self._down(plugin)) is not None]
+        errors: list[PluginError] = []
+        for batch in _side_by_side(running):
+            ended = await asyncio.gather(*map(self._down, batch))
+            errors += [error for error in ended if error is not None]
         for plugin in made:
             if self._claim(self._made, plugin):
                 record = plugin.seat.status.record
@@ -270,11 +308,15 @@ class Follower:
         return errors
 
     async def _down(self, plugin: Plugin) -> PluginError | None:
-        verb = plugin.seat.kind.down
-        if not self._claim(self._running, plugin) or verb is None:
+        verb, gateways = plugin.seat.kind.down, self._host.gateways
+        if not (self._claim(self._running, plugin) or gateways.is_connected(plugin)) or verb is None:
             return None
-        find = functools.partial(getattr, plugin.product, verb)
-        return await attempt(find, plugin.seat.status.record, verb, self._host.drain_timeout)
+        limit = self._host.drain_timeout
+
+        def find() -> Callable[[], Any] | None:
+            return gateways.way_down(plugin, limit) or getattr(plugin.product, verb)
+
+        return await attempt(find, plugin.seat.status.record, verb, limit)
 
     def _has(self, roll: list[Plugin], plugin: Plugin) -> bool:
         with self._guard:
@@ -287,6 +329,17 @@ class Follower:
                 return False
             roll.remove(plugin)
             return True
+
+
+def _side_by_side(plugins: Iterable[Plugin]) -> list[list[Plugin]]:
+    """*plugins* in their order; gateways that follow each other, which do not know of each other, as one."""
+    batches: list[list[Plugin]] = []
+    for plugin in plugins:
+        if batches and plugin.seat.kind.up == batches[-1][-1].seat.kind.up == "connect":
+            batches[-1].append(plugin)
+        else:
+            batches.append([plugin])
+    return batches
 
 
 def is_required(plugin: Plugin) -> bool:

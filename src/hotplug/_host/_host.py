@@ -12,6 +12,7 @@ from hotplug._config import Config
 from hotplug._host._closing import CloseReport, stuck_in
 from hotplug._host._data import folder_of
 from hotplug._host._follow import Follower, is_required
+from hotplug._host._gateways import Gateways, check_options
 from hotplug._host._health import worst_of
 from hotplug._host._news import News
 from hotplug._host._outlook import Outlook
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from hotplug.agents import BaseAgent
     from hotplug.context import UserExecutionContext
     from hotplug.errors import PluginError
+    from hotplug.market import Order
     from hotplug.registry import Undo, UniversalRegistry
 
 __all__ = ["CloseReport", "Host"]
@@ -79,9 +81,11 @@ class Host(Shelves):
         self._news: Final = News(self._outlook.hooks.changed)
         self._follower: Final = Follower(self)
         self._sessions: Final = Sessions()
+        self._gateways: Final = Gateways(self)
         self._report: CloseReport | None = None
         for kind in kinds:
             self._registries.add(kind)
+        check_options(self._config)
         self._registries.introduce(self._events, self._offer_of, self._resident)
         self._registries.limit_abandoned(self._config.host.max_abandoned)
 
@@ -166,6 +170,7 @@ class Host(Shelves):
     def _begin(self) -> None:
         if self._config.host.watch:
             _log.warning("[host] watch = true: this version does not watch; call host.refresh()")
+        self._gateways.settle(self._config)
         self._outlook.look(self._config, fresh=False)
         self._config.check_kinds(self._registries.by_name)
         self._follower.follow(self._outlook.seats(self._config), config_first=False)
@@ -178,8 +183,9 @@ class Host(Shelves):
         """
         Stop, disconnect and close everything, in reverse order. Idempotent; gives the same report again.
 
-        Sessions are ended; what others lease is waited for, ``drain_timeout`` seconds at most. On the
-        loop that the host lives on, `aclose` is the one to use (`RuntimeError`).
+        Sessions are ended; what others lease is waited for, ``drain_timeout`` seconds at most. Open orders
+        stay at their venues and are in the report, unless ``on_shutdown = "cancel"``. On the loop that the
+        host lives on, `aclose` is the one to use (`RuntimeError`).
         """
         self._refuse_on_home("close", "aclose")
         return self._close()
@@ -199,15 +205,18 @@ class Host(Shelves):
         home, self._state = self._home, "closed"
         threads: list[str] = []
         errors: list[PluginError] = self._sessions.end()
+        orders: tuple[Order, ...] = ()
         if home is not None:
             errors += self._follower.close()
+            late, orders = self._gateways.end()
+            errors += late
         self._events.close()
         if home is not None and (stuck := home.close()) is not None:
             threads.append(stuck)
         threads += [*stuck_in(errors), *self._follower.stuck_threads()]
         for error in errors:
             _log.warning("closing: %s", error)
-        return CloseReport(tuple(errors), tuple(dict.fromkeys(threads)))
+        return CloseReport(tuple(errors), tuple(dict.fromkeys(threads)), orders)
 
     def __enter__(self) -> Host:
         self.start()
@@ -277,6 +286,7 @@ class Host(Shelves):
         self._refuse_unless_started("plan")
         wanted = _config_of(config)
         wanted.check_kinds(self._registries.by_name)
+        check_options(wanted)
         return self._follower.plan(self._outlook.seats(wanted))
 
     def apply(self, config: Config | str | Path) -> Changes:
@@ -299,6 +309,7 @@ class Host(Shelves):
             self._refuse_unless_started("apply")
             wanted = _config_of(config)
             wanted.check_kinds(self._registries.by_name)
+            check_options(wanted)
             changes = self._follower.follow(self._outlook.seats(wanted), config_first=True)
             self._config = wanted
             self._registries.limit_abandoned(wanted.host.max_abandoned)
@@ -342,6 +353,11 @@ class Host(Shelves):
     def registries(self) -> Mapping[str, UniversalRegistry[Any]]:
         """The registries by the names of their kinds; read-only."""
         return self._registries.by_name
+
+    @property
+    def gateways(self) -> Gateways:
+        """What is done for brokers only."""
+        return self._gateways
 
     def data_folder(self, seat: Seat) -> Path:
         """Where a plugin may keep files."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from hotplug._host._gateways import Gateways
     from hotplug._host._policy import Seat
     from hotplug._records import PluginStatus
     from hotplug.errors import HotplugError
@@ -55,6 +56,8 @@ class Surroundings(Protocol):
     def events(self) -> EventHub: ...
     @property
     def registries(self) -> Mapping[str, UniversalRegistry[Any]]: ...
+    @property
+    def gateways(self) -> Gateways: ...
     def data_folder(self, seat: Seat) -> Path: ...
     def loading(self, name: str) -> AbstractContextManager[None]: ...
     def made(self, plugin: Plugin) -> bool: ...
@@ -69,7 +72,7 @@ class Plugin:
     """
 
     def __init__(self, seat: Seat, host: Surroundings) -> None:
-        self.seat: Final = seat
+        self.seat = seat
         self._host = host
         self._status = seat.status
         self._guard = threading.Lock()
@@ -198,6 +201,12 @@ class Plugin:
             self._has(registry.supersede(undo, key, load=self.make_shared, **self.facts()))
         old._withdrawn = True
 
+    def tune(self, registry: UniversalRegistry[Any], seat: Seat) -> None:
+        """Follow *seat*, which differs in what the object need not know."""
+        self.seat = seat
+        retune: Callable[..., None] = getattr(registry, "retune", _nothing_to_tune)
+        retune(seat.status.key, seat.status.record, self.facts())
+
     def _has(self, undo: Undo) -> None:
         self._stood.append(undo)
         self._withdrawn = False
@@ -318,6 +327,7 @@ class Plugin:
             self._object = [made]
             if not self._host.made(self):
                 raise HostError(f"the host was closed while {self.seat.name} was being made")
+            self._host.gateways.adopt(self)
             self._loaded(time.perf_counter() - started)
         return made
 
@@ -352,7 +362,7 @@ class Plugin:
                 key=status.key,
                 record=status.record,
                 logger=logging.getLogger(f"hotplug.plugins.{self.seat.kind.name}.{status.key}"),
-                registries=self._host.registries,
+                registries=self._host.gateways.registries_for(self.seat, context),
                 data=self._host.data_folder(self.seat),
             ),
         }
@@ -393,3 +403,7 @@ def _again(error: PluginTimeoutError) -> PluginTimeoutError:
     return PluginTimeoutError(
         error.doing, error.limit, error.record, remedy=error.remedy, thread=error.thread
     )
+
+
+def _nothing_to_tune(*_: object) -> None:
+    """A kind of the application's own may have a registry that knows of no such thing."""

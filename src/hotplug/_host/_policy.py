@@ -52,6 +52,16 @@ class Seat:
             and self.stamp == other.stamp
         )
 
+    def tunes_to(self, other: Seat) -> bool:
+        """Whether *other* says something else of a broker only that does not concern its gateway."""
+        mine, theirs = self.entry, other.entry
+        return (
+            self.kind.up == "connect"
+            and mine is not None
+            and theirs is not None
+            and replace(self, entry=replace(mine, options=theirs.options, tags=theirs.tags)).same_as(other)
+        )
+
 
 def allot(
     kinds: Iterable[Kind[Any]],

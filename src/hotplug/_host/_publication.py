@@ -39,11 +39,12 @@ class Publication:
     def __init__(self, host: Host, difference: Difference) -> None:
         self._host = host
         self._difference = difference
-        self._swaps = [(old, Plugin(seat, host)) for old, seat in difference.swapped]
+        self.swaps = [(old, Plugin(seat, host)) for old, seat in difference.swapped]
         self._added = [Plugin(seat, host) for seat in difference.added]
         self._idle = [Plugin(seat, host) for seat in difference.idle]
-        self.beside = [*(new for _, new in self._swaps), *self._added]
-        self.listed = [*difference.kept, *difference.held, *self._idle]
+        self.beside = [*(new for _, new in self.swaps), *self._added]
+        tuned = [plugin for plugin, _ in difference.tuned]
+        self.listed = [*difference.kept, *difference.held, *self._idle, *tuned]
         self.retired: list[Plugin] = []
         self._failed: list[str] = []
 
@@ -108,7 +109,10 @@ class Publication:
 
     def _steps(self) -> Iterator[_Step]:
         # Who goes, goes last: taken back, it would stand at another place in the order of its registry.
-        for old, new in self._swaps:
+        for plugin, seat in self._difference.tuned:
+            tune = functools.partial(plugin.tune, self._registry(plugin))
+            yield _Step(functools.partial(tune, seat), functools.partial(tune, plugin.seat))
+        for old, new in self.swaps:
             registry = self._registry(new)
             back = functools.partial(_swap_back, registry, old, new)
             yield _Step(functools.partial(new.take_over, registry, old), back, come=new, go=old)

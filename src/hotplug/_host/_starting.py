@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hotplug.errors import PluginError, close_match
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hotplug._host._plugin import Plugin
 
@@ -26,7 +26,7 @@ class Starting:
         for plugin in roots:
             if plugin.shall_run:
                 self._want(plugin)
-        self.order: Final = self._in_order()
+        self.batches: Final = self._in_order()
 
     def _want(self, plugin: Plugin) -> None:
         name = plugin.seat.name
@@ -56,19 +56,32 @@ class Starting:
         self.failures[plugin.seat.name] = error
         plugin.failed(error)
 
-    def _in_order(self) -> tuple[Plugin, ...]:
-        """Those that were loaded, each after what it requires; a circle is the failure of all in it."""
+    def _in_order(self) -> list[list[Plugin]]:
+        """
+        Those that were loaded, each after what it requires; a circle is the failure of all in it.
+
+        What stands in one batch is of one kind, and does not wait for each other.
+        """
         graph = {name: {need for need in self._needs[name] if need in self._wanted} for name in self._wanted}
         while True:
             try:
-                order = list(graphlib.TopologicalSorter(graph).static_order())
+                levels = list(_levels(graph))
             except graphlib.CycleError as error:
                 circle: list[str] = error.args[1]
                 for name in circle[1:]:
                     self._blame(name, circle)
                 graph = {name: needs - set(circle) for name, needs in graph.items() if name not in circle}
             else:
-                return tuple(self._wanted[name] for name in order if name not in self.failures)
+                return [batch for level in levels for batch in self._by_kind(level)]
+
+    def _by_kind(self, level: Sequence[str]) -> Iterator[list[Plugin]]:
+        """The plugins of a level, kind by kind as these came: what runs on brokers starts after them."""
+        batches: dict[str, list[Plugin]] = {}
+        for name in self._wanted:
+            if name in level and name not in self.failures:
+                plugin = self._wanted[name]
+                batches.setdefault(plugin.seat.kind.name, []).append(plugin)
+        yield from batches.values()
 
     def refuse_if_it_lacks_something(self, plugin: Plugin) -> None:
         """Raise `PluginError` if what *plugin* requires is not there, or did not start."""
@@ -88,3 +101,13 @@ class Starting:
         plugin = self._wanted[name]
         why = f"not started: it requires itself by way of {' -> '.join(circle)}"
         self.fail(plugin, PluginError(why, plugin.seat.status.record, remedy="break the circle"))
+
+
+def _levels(graph: Mapping[str, set[str]]) -> Iterator[tuple[str, ...]]:
+    """The names, each after those it needs; raises `graphlib.CycleError`."""
+    sorter = graphlib.TopologicalSorter(graph)
+    sorter.prepare()
+    while sorter.is_active():
+        level = sorter.get_ready()
+        yield level
+        sorter.done(*level)

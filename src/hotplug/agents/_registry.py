@@ -15,6 +15,7 @@ from hotplug._lifecycle import WalledCall, close_of, name_and_text
 from hotplug.agents._base import BaseAgent
 from hotplug.agents._relay import Relay
 from hotplug.agents._run import AgentRun
+from hotplug.context import serving
 from hotplug.errors import HotplugError, PluginError, PluginTimeoutError
 from hotplug.events import EventHub
 from hotplug.events._names import GAP, RUN_ERROR, RUN_FINISHED
@@ -168,6 +169,7 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
         return tuple(await run_in_thread(self._caller.offered, context))
 
     async def _work(self, entry: Entry, task: object, asking: UserExecutionContext, run: AgentRun) -> object:
+        serving.set(run.context)
         if self.resident is not None:
             living = await run_in_thread(self.resident, entry.key, asking)
             if living is not None:

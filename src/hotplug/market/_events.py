@@ -83,7 +83,12 @@ class BrokerEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderUpdate:
-    """What a venue reports of one order."""
+    """
+    What a venue reports of one order, named by its id or ours.
+
+    *filled_qty* is the venue's cumulative figure. *account* tells two orders with one client id apart.
+    Only a *correction* lets what is filled shrink.
+    """
 
     client_order_id: str | None = None
     order_id: str | None = None
@@ -92,6 +97,8 @@ class OrderUpdate:
     avg_price: Decimal | None = None
     reason: str | None = None
     time: datetime | None = None
+    account: str | None = None
+    correction: bool = False
 
     def __post_init__(self) -> None:
         settle_word("status", self.status, OrderStatus)

@@ -53,6 +53,15 @@ class Simulation(Protocol):
         ...
 
 
+@runtime_checkable
+class _Bound(Protocol):
+    """What a gateway that is bound to a user's accounts has besides its contract."""
+
+    @property
+    def accounts(self) -> tuple[str, ...]: ...
+    def in_run(self, strategy: str, run: str) -> IBrokerGateway: ...
+
+
 async def run_strategy(
     strategy: Strategy,
     broker: IBrokerGateway,
@@ -65,7 +74,8 @@ async def run_strategy(
     """
     Play *bars* (and quotes between them) to *strategy*, trading on *broker*.
 
-    The run trades on *account*: without one on the user's own, without a user on a new one of its own.
+    The run trades on *account*: without one on the user's own (on a view, its only one), without a user on a
+    new one of its own. On a view, its orders are attributed to the strategy and the run.
     An account that is not open yet is opened with *cash* (without it, as the broker is set); for one that is,
     *cash* is an `InvalidRequest`. For each bar: orders placed earlier match, `on_fill` is told, then
     `on_bar`. At the end, however it came, open orders of the run are cancelled and `on_stop` is told;
@@ -79,9 +89,14 @@ async def run_strategy(
     """
     if not isinstance(strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
         raise TypeError(f"a run takes a strategy, an object of a Strategy's class, not {strategy!r}")
+    _simulation(broker)
+    run_id = uuid4().hex if context is None else context.run_id
+    if isinstance(broker, _Bound):
+        account = account or (broker.accounts[0] if len(broker.accounts) == 1 else None)
+        broker = broker.in_run(type(strategy).__name__, run_id)
     simulation = _simulation(broker)
     with _exclusively(strategy):
-        run = _Run(strategy, broker, simulation, context, account)
+        run = _Run(strategy, broker, simulation, context, account, run_id)
         await run.open(None if cash is None else to_decimal("cash", cash))
         try:
             await run.play(bars)
@@ -100,8 +115,8 @@ class _Run:
         simulation: Simulation,
         context: UserExecutionContext | None,
         account: str | None,
+        run: str,
     ) -> None:
-        run = uuid4().hex if context is None else context.run_id
         user = None if context is None else context.user_id
         self.strategy: Final = strategy
         self.broker: Final = broker

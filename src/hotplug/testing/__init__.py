@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from hotplug.testing._agents import AgentContract as AgentContract
     from hotplug.testing._brokers import BrokerContract as BrokerContract
+    from hotplug.testing._brokers import Faults as Faults
     from hotplug.testing._environment import Environment as Environment
     from hotplug.testing._services import ServiceContract as ServiceContract
     from hotplug.testing._strategies import StrategyContract as StrategyContract
@@ -17,6 +18,7 @@ __all__ = [
     "AgentContract",
     "BrokerContract",
     "Environment",
+    "Faults",
     "ServiceContract",
     "StrategyContract",
     "ToolContract",
@@ -27,6 +29,7 @@ _HOMES: Final = {
     "AgentContract": "_agents",
     "BrokerContract": "_brokers",
     "Environment": "_environment",
+    "Faults": "_brokers",
     "ServiceContract": "_services",
     "StrategyContract": "_strategies",
     "ToolContract": "_tools",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from uuid import uuid4
 
 from hotplug._lifecycle import WalledCall, name_and_text
+from hotplug.context import serving
 from hotplug.errors import (
     ContractError,
     InvalidArgumentsError,
@@ -231,6 +232,7 @@ class ToolRegistry(UniversalRegistry[Tool]):
 
         async def work() -> object:
             CULPRIT.set((self._stuck, culprit))
+            serving.set(context)
             return await tool.call(arguments, context)
 
         outcome = await WalledCall(work).outcome(tool.timeout)

@@ -1,66 +1,78 @@
-"""The gateway: life cycle, streams and threads around the engine."""
-
-# ruff: noqa: ARG002 - the contract's parameters stay where this venue has no use for them
+"""The gateway to a venue of paper: settings, hooks, and the market that is fed to it."""
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Callable  # noqa: TC003 - settings are made of these annotations
 from datetime import UTC, datetime
-from decimal import Decimal, localcontext
-from typing import TYPE_CHECKING, Final, NoReturn
+from decimal import Decimal
+from pathlib import Path  # noqa: TC003
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from hotplug.brokers import BrokerInfo, IBrokerGateway, mask_account
-from hotplug.errors import DeadlineExceeded, GatewayNotReady, NotSupported
+from hotplug.brokers import BrokerGateway
+from hotplug.errors import BrokerUnavailable
 from hotplug.market import (
     Bar,
-    BrokerEvent,
-    CancelScope,
     Capability,
+    ConnectionLost,
     Environment,
-    Gap,
-    GatewayStatus,
-    HealthReport,
-    HealthState,
     Instrument,
-    OrderRef,
-    OrderRequest,
+    Quote,
     Snapshot,
-    StatusChange,
     to_decimal,
-    to_utc,
 )
-from hotplug_broker_paper._engine import DEFAULT_ACCOUNT, Engine
-from hotplug_broker_paper._ledger import EXACT
-from hotplug_broker_paper._log import EventLog, EventStream
-from hotplug_broker_paper._rules import Rules
+from hotplug_broker_paper._commits import Commits
+from hotplug_broker_paper._venue import DEFAULT_ACCOUNT, Venue
+from hotplug_broker_paper._venue_hours import Hours
+from hotplug_broker_paper._venue_rules import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Iterable
-    from datetime import timedelta
+    from collections.abc import Coroutine, Iterable
 
-    from hotplug.errors import BrokerError
-    from hotplug.market import Balance, Fill, Order, OrderAck, OrderChange, Position, Quote, RateLimit
+    from hotplug.market import Balance, Fill, Order, OrderChange, OrderRef, Position
+    from hotplug_broker_paper._venue_floor import Said
+    from hotplug_broker_paper._venue_orders import Standing
 
 __all__ = ["PaperBroker"]
 
-CAPABILITIES: Final = frozenset({Capability.SIMULATED, Capability.STREAM, Capability.INSTRUMENTS})
-EVENTS_KEPT: Final = 100_000
-HEALTH_MAX_AGE: Final = 60.0
-NO_REASON: Final = ""
+T = TypeVar("T")
+
+MARK: Final = "~"
+"""What the account of a user begins with whose own name would be taken for the operator's."""
 
 
-class PaperBroker(IBrokerGateway):
+class PaperBroker(BrokerGateway):
     """
-    A venue of paper: ``feed`` it bars, and orders trade on them.
+    A venue of paper: ``feed`` it bars, or quotes, and orders trade on them.
 
-    *cash* is what each account starts with, *fee_rate* and *slippage* are fractions (of the notional; of the
-    price of market orders), *tick* and *lot* the steps of prices and quantities. Without *symbols* any
-    symbol is listed. Orders without an account go to the account ``default``; an account is opened by its
-    first order or bar.
-
-    Everything may be called from any thread and any event loop: calls are short, and take turns.
+    Money: *cash* is what each account starts with, in *currency*. Fees are fractions of the notional:
+    *fee_rate*, or *maker_fee* and *taker_fee*, and *min_fee* for an order that trades at all. *slippage*
+    is the fraction by which market orders trade worse.
+    What is traded: *symbols* (without them any), in steps of *tick* and *lot*, or as *instruments* say.
+    *allow_short* lets accounts sell what they do not have.
+    Liquidity: orders share what a quote shows, or the *participation* (a fraction) of a bar's volume; each
+    account for itself, or all together (``liquidity="shared"``), or nothing is ever used up (``"unlimited"``).
+    Time: *session* (``"09:30-16:00"`` in *zone*) are the hours of the venue. *time* is the ``"market"``'s
+    own (that of the bars and quotes), or that of the ``"clock"``: *clock*, without it the one on the wall.
+    *ack_latency*, *fill_latency* and *cancel_latency* are seconds of it, or the shortest and the longest.
+    Chance: *reject_rate* is the probability that an order is refused; it depends on *seed* only.
+    *file* (SQLite) keeps accounts, orders and fills; without it they live as long as this object.
+    *history* is how many ended orders and fills the venue itself remembers.
     """
+
+    broker_type = "paper"
+    environment = Environment.PAPER
+    capabilities = frozenset(
+        {
+            Capability.SIMULATED,
+            Capability.STREAM,
+            Capability.INSTRUMENTS,
+            Capability.QUOTES,
+            Capability.MODIFY,
+        }
+    )
+    default_account = DEFAULT_ACCOUNT
+    not_found_final_after = 0.0
 
     def __init__(
         self,
@@ -68,81 +80,71 @@ class PaperBroker(IBrokerGateway):
         cash: Decimal = Decimal(100_000),
         currency: str = "USD",
         fee_rate: Decimal = Decimal(0),
+        maker_fee: Decimal | None = None,
+        taker_fee: Decimal | None = None,
+        min_fee: Decimal = Decimal(0),
         slippage: Decimal = Decimal(0),
         tick: Decimal = Decimal("0.01"),
         lot: Decimal = Decimal("0.0001"),
         symbols: tuple[str, ...] | None = None,
-        broker_id: str = "paper",
+        instruments: tuple[Instrument, ...] = (),
+        participation: Decimal = Decimal(1),
+        liquidity: Literal["account", "shared", "unlimited"] = "account",
+        allow_short: bool = False,
+        session: str | None = None,
+        zone: str = "UTC",
+        time: Literal["market", "clock"] = "market",
+        ack_latency: float | tuple[float, float] = 0.0,
+        fill_latency: float | tuple[float, float] = 0.0,
+        cancel_latency: float | tuple[float, float] = 0.0,
+        reject_rate: float = 0.0,
+        seed: int = 0,
+        history: int = 10_000,
+        file: Path | None = None,
+        clock: Callable[[], datetime] | None = None,
+        broker_id: str | None = None,
     ) -> None:
-        rules = Rules(
+        super().__init__(broker_id=broker_id)
+        _check_words(
+            liquidity=(liquidity, {"account", "shared", "unlimited"}), time=(time, {"market", "clock"})
+        )
+        self._rules: Final = Rules(
             cash=cash,
             currency=currency,
-            fee_rate=fee_rate,
+            maker_fee=fee_rate if maker_fee is None else maker_fee,
+            taker_fee=fee_rate if taker_fee is None else taker_fee,
+            min_fee=min_fee,
             slippage=slippage,
             tick=tick,
             lot=lot,
             symbols=None if symbols is None else frozenset(symbols),
+            instruments={each.symbol: each for each in instruments},
+            participation=participation,
+            unlimited=liquidity == "unlimited",
+            shared=liquidity == "shared",
+            allow_short=allow_short,
+            hours=Hours(session, zone),
+            by_clock=time == "clock",
+            ack_latency=ack_latency,
+            fill_latency=fill_latency,
+            cancel_latency=cancel_latency,
+            reject_rate=reject_rate,
+            seed=seed,
+            history=history,
         )
-        self._broker_id: Final = broker_id
-        self._lock: Final = threading.Lock()
-        self._log: Final = EventLog(self._lock, EVENTS_KEPT)
-        self._engine: Final = Engine(rules, self._log.append)
-        self._status = GatewayStatus.CREATED
-        self._since = datetime.now(UTC)
-        with localcontext(EXACT):
-            self._engine.open_account(DEFAULT_ACCOUNT)
-        self._info = self._make_info()
-
-    # -- itself ------------------------------------------------------------------------------------
-
-    @property
-    def broker_id(self) -> str:
-        """The key that this gateway stands under."""
-        return self._broker_id
-
-    @property
-    def info(self) -> BrokerInfo:
-        """What is known of it, from memory."""
-        return self._info
-
-    async def health(self, *, deadline: float | None = None) -> HealthReport:
-        """Healthy when connected: there is no line that could break."""
-        _in_time(deadline)
-        state = self._health()
-        return HealthReport(
-            status=state,
-            checks={"transport": state},
-            checked_at=datetime.now(UTC),
-            max_age=HEALTH_MAX_AGE,
-        )
-
-    async def rate_limits(self, *, deadline: float | None = None) -> tuple[RateLimit, ...]:
-        """There are none."""
-        _in_time(deadline)
-        return ()
-
-    # -- life cycle --------------------------------------------------------------------------------
-
-    async def connect(self, deadline: float | None = None) -> None:
-        """Open the venue; accounts and open orders are as they were left."""
-        _in_time(deadline)
-        with self._turn():
-            if self._status is GatewayStatus.READY:
-                return
-            self._log.ended = False
-            self._become(GatewayStatus.CONNECTING, "connect")
-            self._become(GatewayStatus.SYNCING)
-            self._become(GatewayStatus.READY)
-
-    async def disconnect(self, drain: bool = True, *, deadline: float | None = None) -> None:
-        """Close the venue; open orders stay, streams end after what has happened so far."""
-        _in_time(deadline)
-        with self._turn():
-            if self._status is not GatewayStatus.READY:
-                return
-            self._become(GatewayStatus.DRAINING, "disconnect")
-            self._become(GatewayStatus.DISCONNECTED)
-            self._log.ended = True
+        self._path: Final = file
+        self._clock: Final = clock
+        self._said: list[Said] = []
+        self._venue = self._new_venue()
+        self._commits: Commits | None = None
+        self._goes_by_the_wall: Final = time == "clock" and clock is None
+        # An order that was taken says nothing yet: without a file or an alarm there is nothing to wait for.
+        self._is_instant: Final = file is None and not self._goes_by_the_wall
+        self._alarm: asyncio.TimerHandle | None = None
+        self._prices: Final[dict[str, Bar | Quote]] = {}
+        self._watched: frozenset[str] = frozenset()
+        # Two brokers cannot hold one file at once.
+        self.concurrent_sessions = file is None
 
     # -- the market --------------------------------------------------------------------------------
 
@@ -150,206 +152,211 @@ class PaperBroker(IBrokerGateway):
         """
         Let *bar* happen, to *account* or to all of them; the fills it made are the answer.
 
-        An order matches from the next bar at the earliest. Bars of a symbol go forward in each account:
+        An order trades on bars that begin after it was placed. Bars of a symbol go forward in each account:
         `InvalidRequest` for one from the past, and for one that no market can have made.
         """
         _expect(bar, Bar)
-        with self._ready_turn() as engine:
-            fed = engine.accounts.values() if account is None else [engine.account(account)]
-            return engine.feed(bar, fed)
+        return await self._at_home(self._feed_bar(bar, account))
+
+    async def feed_quote(self, quote: Quote, *, account: str | None = None) -> tuple[Fill, ...]:
+        """
+        Let *quote* stand for *account* (or for all), until the next one; the fills it made are the answer.
+
+        Who buys takes the ask, who sells the bid, as far as their sizes go (``None``: any size).
+        `InvalidRequest` as for `feed`.
+        """
+        _expect(quote, Quote)
+        return await self._at_home(self._feed_quote(quote, account))
 
     async def open_account(self, account: str, cash: Decimal | None = None) -> None:
         """Open *account* with *cash* (else with what the setting says); `InvalidRequest` if it is open."""
-        cash = None if cash is None else to_decimal("cash", cash)
-        with self._ready_turn() as engine:
-            engine.open_account(account, cash)
+        await self._at_home(self._open(account, None if cash is None else to_decimal("cash", cash)))
 
-    async def get_instrument(self, symbol: str, *, deadline: float | None = None) -> Instrument:
-        """The same steps for every listed symbol."""
-        with self._ready_turn(deadline) as engine:
-            rules = engine.rules
-            rules.check_listed(symbol)
-            return Instrument(
-                symbol=symbol, tick_size=rules.tick, lot_size=rules.lot, currency=rules.currency
-            )
+    async def advance(self) -> None:
+        """Let what is due by the clock happen now. The one on the wall does that by itself."""
+        await self._at_home(self._let_time_pass())
 
-    async def get_quote(self, symbol: str, *, deadline: float | None = None) -> Quote:
-        """Not supported: its market is made of bars."""
-        _lacks("quotes")
+    async def _feed_bar(self, bar: Bar, account: str | None) -> tuple[Fill, ...]:
+        self._core.refuse_unless_connected()
+        fills = self._venue.feed_bar(bar, account)
+        self._prices[bar.symbol] = bar
+        if bar.symbol in self._watched:
+            self.report(_price_of(bar))
+        await self._settled()
+        return fills
 
-    async def get_bars(
-        self,
-        symbol: str,
-        start: datetime,
-        end: datetime,
-        step: timedelta,
-        *,
-        deadline: float | None = None,
-    ) -> tuple[Bar, ...]:
-        """Not supported: who feeds the bars has them."""
-        _lacks("history")
+    async def _feed_quote(self, quote: Quote, account: str | None) -> tuple[Fill, ...]:
+        self._core.refuse_unless_connected()
+        fills = self._venue.feed_quote(quote, account)
+        self._prices[quote.symbol] = quote
+        self.report(quote)
+        await self._settled()
+        return fills
 
-    def stream_quotes(self, symbols: Iterable[str]) -> AsyncIterator[Quote]:
-        """Not supported: its market is made of bars."""
-        _lacks("quotes")
+    async def _open(self, account: str, cash: Decimal | None) -> None:
+        self._core.refuse_unless_connected()
+        self._venue.open_account(account, cash)
+        await self._settled()
 
-    # -- orders ------------------------------------------------------------------------------------
+    async def _let_time_pass(self) -> None:
+        self._core.refuse_unless_connected()
+        self._venue.advance()
+        await self._settled()
 
-    async def place_order(self, request: OrderRequest, *, deadline: float | None = None) -> OrderAck:
-        """Accept an order, to be matched from the next bar on."""
-        _expect(request, OrderRequest)
-        with self._ready_turn(deadline) as engine:
-            return engine.place(request)
+    # -- hooks -------------------------------------------------------------------------------------
 
-    async def cancel_order(self, ref: OrderRef, *, deadline: float | None = None) -> Order:
-        """Cancel an order, or tell how it had ended before."""
-        _expect(ref, OrderRef)
-        with self._ready_turn(deadline) as engine:
-            return engine.cancel(engine.find(ref))
+    async def _connect(self) -> None:
+        if self._path is None:
+            return
+        self._said, venue = [], self._new_venue()
+        self._commits = commits = Commits(self._path, self._clock or _wall)
+        await commits.open(venue)
+        self._venue = venue
+        await self._settled()
 
-    async def modify_order(
-        self, ref: OrderRef, change: OrderChange, *, deadline: float | None = None
-    ) -> Order:
-        """Not supported."""
-        _lacks("changes of orders")
+    async def _disconnect(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        commits, self._commits = self._commits, None
+        if commits is not None:
+            await commits.close()
 
-    async def cancel_all(
-        self, scope: CancelScope = CancelScope.OWN, *, deadline: float | None = None
-    ) -> tuple[Order | BrokerError, ...]:
-        """Cancel every open order; all are own, in either scope."""
-        _expect(scope, CancelScope)
-        with self._ready_turn(deadline) as engine:
-            return tuple(engine.cancel(engine.find(order.ref)) for order in engine.open_orders())
+    async def _place(self, order: Order) -> str | None:
+        standing = self._venue.place(order)
+        if self._is_instant:
+            self._know_accounts()
+            return standing.order_id
+        await self._settled()
+        if self._goes_by_the_wall:
+            delay = self._rules.delay("ack_latency", standing.account.name, standing.number)
+            await asyncio.sleep(delay.total_seconds())
+        return standing.order_id
 
-    async def get_order(self, ref: OrderRef, *, deadline: float | None = None) -> Order:
-        """The order as it stands, also long after it has ended."""
-        _expect(ref, OrderRef)
-        with self._ready_turn(deadline) as engine:
-            return engine.find(ref).order
+    async def _cancel(self, order: Order) -> None:
+        standing = self._standing_of(order)
+        self._venue.cancel(standing)
+        await self._settled()
+        while self._goes_by_the_wall and standing.open and standing.cancel_at is not None:
+            await asyncio.sleep(_seconds_until(standing.cancel_at))
+            await self._let_time_pass()
 
-    async def get_open_orders(self, *, deadline: float | None = None) -> tuple[Order, ...]:
-        """Every order that may still trade, by account, symbol and age."""
-        with self._ready_turn(deadline) as engine:
-            return engine.open_orders()
+    async def _modify(self, order: Order, change: OrderChange) -> str | None:
+        standing = self._standing_of(order)
+        self._venue.modify(standing, change)
+        await self._settled()
+        return standing.order_id
 
-    async def get_fills(
-        self, since: datetime | None = None, *, deadline: float | None = None
-    ) -> tuple[Fill, ...]:
-        """What was traded, in the order in which it was; *since* is market time."""
-        first = None if since is None else to_utc("since", since)
-        with self._ready_turn(deadline) as engine:
-            return tuple(fill for fill in engine.fills if first is None or fill.time >= first)
+    async def _query(self, ref: OrderRef) -> Order:
+        return self._venue.order(self._venue.find(None, ref.client_order_id, ref.order_id))
 
-    # -- accounts ----------------------------------------------------------------------------------
+    async def _snapshot(self) -> Snapshot:
+        venue = self._venue
+        return Snapshot(
+            orders=venue.open_orders(),
+            fills=tuple(venue.fills),
+            positions=venue.positions(),
+            balances=venue.balances(),
+            cursor=None,
+        )
 
-    async def get_positions(self, *, deadline: float | None = None) -> tuple[Position, ...]:
-        """What was ever held, with its profit before fees; sold off has a quantity of 0."""
-        with self._ready_turn(deadline):
-            return self._positions()
+    async def _positions(self) -> tuple[Position, ...]:
+        return self._venue.positions()
 
-    async def get_balances(self, *, deadline: float | None = None) -> tuple[Balance, ...]:
-        """The money of each account."""
-        with self._ready_turn(deadline):
-            return self._balances()
+    async def _balances(self) -> tuple[Balance, ...]:
+        return self._venue.balances()
 
-    async def snapshot(self, *, deadline: float | None = None) -> Snapshot:
-        """Everything at one instant."""
-        with self._ready_turn(deadline):
-            return self._snapshot()
+    async def _instrument(self, symbol: str) -> Instrument:
+        return self._rules.instrument(symbol)
 
-    # -- streams -----------------------------------------------------------------------------------
+    async def _quote(self, symbol: str) -> Quote:
+        """The last quote, or the last close on both sides; who asks once hears of the next ones, too."""
+        self._rules.check_listed(symbol)
+        self._watched |= {symbol}
+        price = self._prices.get(symbol)
+        if price is None:
+            raise BrokerUnavailable(f"nothing was fed of {symbol} yet", code="no_quote", retryable=True)
+        return _price_of(price)
 
-    def events(self, after: str | None = None) -> AsyncIterator[BrokerEvent]:
-        """
-        What happens from this call on, or after the cursor *after*; it may be called before `connect`.
+    async def _subscribe(self, symbols: frozenset[str]) -> None:
+        self._watched |= symbols
 
-        A cursor of another broker, or one whose successor is forgotten, gives a `Gap` and a `Snapshot` first.
-        """
-        with self._lock:
-            if after is None:
-                return EventStream(self._log, self._log.next)
-            start = self._log.number_after(after)
-            if start is not None:
-                return EventStream(self._log, start)
-            with localcontext(EXACT):
-                return EventStream(self._log, self._log.next, self._resumption(after))
+    def _account_for(self, user: str) -> str | None:
+        """An account for each user, never the operator's."""
+        return MARK + user if user == DEFAULT_ACCOUNT or user.startswith(MARK) else user
 
-    def _resumption(self, after: str) -> tuple[BrokerEvent, BrokerEvent]:
-        now, cursor = datetime.now(UTC), self._log.cursor()
-        # Who stops after the gap has not seen the snapshot: its cursor leads to the gap again.
-        gap = BrokerEvent(cursor=after, time=now, generation=0, payload=Gap(after=after, before=cursor))
-        return gap, BrokerEvent(cursor=cursor, time=now, generation=0, payload=self._snapshot())
+    def _time_of(self, account: str) -> datetime:
+        """Market time, so that what happens is the same each time."""
+        return self._venue.time_of(account)
 
     # -- in turn -----------------------------------------------------------------------------------
 
-    @contextmanager
-    def _turn(self) -> Generator[Engine]:
-        """The engine, with nobody else at it and sums that are exact; readers hear of it afterwards."""
-        try:
-            with self._lock, localcontext(EXACT):
-                try:
-                    yield self._engine
-                finally:
-                    if len(self._info.accounts) != len(self._engine.accounts):
-                        self._info = self._make_info()
-        finally:
-            self._log.wake()
+    async def _at_home(self, work: Coroutine[object, object, T]) -> T:
+        core = self._core
+        return await (work if core.is_home() else core.hop(work))
 
-    @contextmanager
-    def _ready_turn(self, deadline: float | None = None) -> Generator[Engine]:
-        """The same, where the venue must be open."""
-        _in_time(deadline)
-        with self._turn() as engine:
-            if self._status is not GatewayStatus.READY:
-                raise GatewayNotReady(
-                    f"{self._broker_id} is {self._status}: connect it first",
-                    code="not_ready",
-                    outcome="NOT_SENT",
-                    retryable=True,
-                )
-            yield engine
+    def _new_venue(self) -> Venue:
+        return Venue(self._rules, self._hear_venue, clock=self._clock)
 
-    def _become(self, status: GatewayStatus, reason: str = NO_REASON) -> None:
-        old, self._status, self._since = self._status, status, datetime.now(UTC)
-        self._info = self._make_info()
-        self._log.append(self._since, StatusChange(old=old, new=status, reason=reason))
+    def _hear_venue(self, said: Said) -> None:
+        # Told when the call is over: the venue computes in a context of its own, which is nobody else's.
+        self._said.append(said)
 
-    def _health(self) -> HealthState:
-        return HealthState.HEALTHY if self._status is GatewayStatus.READY else HealthState.UNKNOWN
+    def _standing_of(self, order: Order) -> Standing:
+        return self._venue.find(order.account, order.client_order_id, order.order_id)
 
-    def _make_info(self) -> BrokerInfo:
-        return BrokerInfo(
-            broker_id=self._broker_id,
-            type="paper",
-            environment=Environment.PAPER,
-            status=self._status,
-            health=self._health(),
-            capabilities=CAPABILITIES,
-            accounts=tuple(mask_account(name) for name in self._engine.accounts),
-            since=self._since,
-        )
+    async def _settled(self) -> None:
+        """Tell what the venue said; where there is a file, when it is on the disk."""
+        commits = self._commits
+        if commits is None:
+            self._tell(self._taken())
+        else:
+            try:
+                await commits.written(self._venue, self._taken, self._tell)
+            except BrokerUnavailable as error:
+                self.report(ConnectionLost(reason=str(error)))
+                raise
+        if self._goes_by_the_wall:
+            self._set_alarm()
 
-    def _positions(self) -> tuple[Position, ...]:
-        return tuple(
-            each for account in self._engine.accounts.values() for each in account.ledger.positions()
-        )
+    def _taken(self) -> list[Said]:
+        said, self._said = self._said, []
+        return said
 
-    def _balances(self) -> tuple[Balance, ...]:
-        return tuple(account.balance() for account in self._engine.accounts.values())
+    def _tell(self, said: Iterable[Said]) -> None:
+        for each in said:
+            self.report(each)
+        self._know_accounts()
 
-    def _snapshot(self) -> Snapshot:
-        return Snapshot(
-            orders=self._engine.open_orders(),
-            fills=tuple(self._engine.fills),
-            positions=self._positions(),
-            balances=self._balances(),
-            cursor=self._log.cursor(),
-        )
+    def _know_accounts(self) -> None:
+        if len(self.accounts) != len(self._venue.accounts):
+            self.accounts = tuple(self._venue.accounts)
+
+    def _set_alarm(self) -> None:
+        """Wake up when something is due by the clock on the wall."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        due = self._venue.next_due()
+        if due is not None:
+            self._alarm = asyncio.get_running_loop().call_later(_seconds_until(due), self._ring)
+
+    def _ring(self) -> None:
+        self._core.task(self._let_time_pass(), f"{self.broker_id}: what is due")
 
 
-def _in_time(deadline: float | None) -> None:
-    if deadline is not None and deadline <= 0:
-        raise DeadlineExceeded("no time was given for the call", code="deadline", outcome="NOT_SENT")
+def _wall() -> datetime:
+    return datetime.now(UTC)
+
+
+def _price_of(said: Bar | Quote) -> Quote:
+    """The quote itself, or the close of a bar on both sides."""
+    if isinstance(said, Quote):
+        return said
+    close = said.close
+    return Quote(symbol=said.symbol, bid=close, bid_size=None, ask=close, ask_size=None, time=said.time)
+
+
+def _seconds_until(moment: datetime) -> float:
+    return max(0.0, (moment - _wall()).total_seconds())
 
 
 def _expect(value: object, kind: type) -> None:
@@ -357,5 +364,7 @@ def _expect(value: object, kind: type) -> None:
         raise TypeError(f"a {kind.__name__} is needed, not {type(value).__name__}")
 
 
-def _lacks(what: str) -> NoReturn:
-    raise NotSupported(f"the paper broker has no {what}", code="not_supported", outcome="NOT_SENT")
+def _check_words(**words: tuple[str, set[str]]) -> None:
+    for name, (word, known) in words.items():
+        if word not in known:
+            raise ValueError(f"{name} is one of {', '.join(sorted(known))}, not {word!r}")

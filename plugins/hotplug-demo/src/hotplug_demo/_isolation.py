@@ -125,7 +125,8 @@ def _untold(outcomes: Iterable[Outcome], tape: Iterable[BrokerEvent]) -> Iterato
     for event in tape:
         match event.payload:
             case Order(account=account, order_id=order_id):
-                told[account].add(order_id)
+                # On its way to the venue, or refused there, it has no id: all it shows is whose it is.
+                told[account].update({order_id} - {None})
             case Fill(account=account, trade_id=trade_id):
                 told[account].add(trade_id)
             case Gap():
@@ -173,7 +174,7 @@ def _trade_told(event: hotplug.Event) -> str:
 
 
 def _orders(outcome: Outcome) -> set[str | None]:
-    return {order.order_id for order in outcome.report.orders}
+    return {order.order_id for order in outcome.report.orders if order.order_id is not None}
 
 
 def _trades(outcome: Outcome) -> set[str | None]:

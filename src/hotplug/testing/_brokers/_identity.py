@@ -1,13 +1,14 @@
-"""What a gateway is, and how it lives."""
+"""What a gateway is, and what it says of itself."""
 
 from __future__ import annotations
 
+import inspect
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from hotplug._signature import differences
-from hotplug.brokers import BrokerInfo, IBrokerGateway
+from hotplug.brokers import BrokerGateway, BrokerInfo, IBrokerGateway, SyncBrokerGateway
 from hotplug.errors import NotSupported
 from hotplug.market import (
     Capability,
@@ -18,7 +19,8 @@ from hotplug.market import (
     OrderChange,
     OrderRef,
 )
-from hotplug.testing._brokers._world import FIRST_BAR, SOON, BrokerWorld
+from hotplug.testing._brokers._money import claim_plain
+from hotplug.testing._brokers._world import FIRST_BAR, BrokerWorld, needs, template_of
 from hotplug.testing._suite import claim, claim_type, refused
 
 if TYPE_CHECKING:
@@ -26,50 +28,76 @@ if TYPE_CHECKING:
 
 __all__ = ["IdentityClaims"]
 
+HOOKS = ("_connect", "_disconnect", "_place", "_cancel", "_snapshot", "_modify", "_query", "_instrument",
+         "_quote", "_bars", "_subscribe", "_ping", "_positions", "_balances")  # fmt: skip
+
 
 class IdentityClaims(BrokerWorld):
-    """It is a gateway, says so, and comes and goes as it is told."""
+    """It is a gateway, and says so."""
 
     def test_it_is_a_gateway(self) -> None:
         """The broker is an `IBrokerGateway`, and each member can be called as the contract calls it."""
-        broker = self.make_broker()
-        claim_type(broker, IBrokerGateway, "a broker")
-        found = differences(broker, IBrokerGateway)
-        claim(not found, "it differs from IBrokerGateway:\n  " + "\n  ".join(found))
-
-    def test_it_tells_who_it_is_before_it_is_connected(self) -> None:
-        """``info`` answers at once, from any thread: id, type, environment, capabilities."""
-        broker = self.make_broker()
-        info = _from_another_thread(broker)
-        claim_type(info, BrokerInfo, "info")
-        claim(info.broker_id and info.broker_id == broker.broker_id, "info.broker_id must be the broker_id")
-        claim(info.type, "info.type must not be empty")
-        claim_type(info.environment, Environment, "info.environment")
-        claim(info.status is GatewayStatus.CREATED, f"its status must be CREATED, not {info.status}")
-        claim(info.health is not HealthState.HEALTHY, "it cannot be healthy before it is connected")
-        for each in info.capabilities:
-            claim_type(each, Capability, "a capability")
-        claim(0 <= info.rate_limit_usage <= 1, "rate_limit_usage goes from 0 to 1")
-
-    def test_it_connects_as_often_as_it_is_told(self) -> None:
-        """Connecting and disconnecting twice is as good as once, and can be done again."""
 
         async def test() -> None:
             broker = self.make_broker()
-            await broker.disconnect()
-            for _ in range(2):
-                await broker.connect(SOON)
-                await broker.connect(SOON)
-                claim(broker.info.status is GatewayStatus.READY, "connect() returns when the status is READY")
-                claim(broker.info.healthy, "a connected gateway reports that it is healthy")
-                await broker.disconnect()
-                await broker.disconnect()
-                status = broker.info.status
+            claim_type(broker, IBrokerGateway, "a broker")
+            found = differences(broker, IBrokerGateway)
+            claim(not found, "it differs from IBrokerGateway:\n  " + "\n  ".join(found))
+
+        self.run(test())
+
+    def test_it_keeps_the_templates_methods(self) -> None:
+        """What is built on `BrokerGateway` overrides none of its final methods, and nobody else can."""
+
+        async def test() -> None:
+            broker = template_of(self.make_broker())
+            for name in sorted(_final_methods()):
+                own = inspect.getattr_static(broker, name)
                 claim(
-                    status is GatewayStatus.DISCONNECTED,
-                    f"disconnect() must end in DISCONNECTED, not {status}",
+                    own is inspect.getattr_static(BrokerGateway, name),
+                    f"{name} is final: what it promises would be lost",
                 )
-                claim(not broker.info.healthy, "a disconnected gateway is not healthy")
+                try:
+                    type("Override", (type(broker),), {name: own.__get__(broker)})
+                except TypeError:
+                    continue
+                raise AssertionError(f"a subclass can override {name}, which is final")
+
+        self.run(test())
+
+    def test_its_hooks_fit_its_template(self) -> None:
+        """Hooks are coroutine functions; those of a `SyncBrokerGateway`, which may block, are plain ones."""
+
+        async def test() -> None:
+            broker = template_of(self.make_broker())
+            blocking = isinstance(broker, SyncBrokerGateway)
+            for name in HOOKS:
+                hook = getattr(broker, name)
+                if getattr(type(broker), name) is not getattr(BrokerGateway, name):
+                    claim(
+                        inspect.iscoroutinefunction(hook) is not blocking,
+                        f"{name} must be {'a plain' if blocking else 'a coroutine'} function",
+                    )
+
+        self.run(test())
+
+    def test_it_tells_who_it_is_before_it_is_connected(self) -> None:
+        """``info`` answers at once, from any thread: id, type, environment, capabilities."""
+
+        async def test() -> None:
+            broker = self.make_broker()
+            info = _from_another_thread(broker, self.soon)
+            claim_type(info, BrokerInfo, "info")
+            claim(
+                info.broker_id and info.broker_id == broker.broker_id, "info.broker_id must be the broker_id"
+            )
+            claim(info.type, "info.type must not be empty")
+            claim_type(info.environment, Environment, "info.environment")
+            claim(info.status is GatewayStatus.CREATED, f"its status must be CREATED, not {info.status}")
+            claim(info.health is not HealthState.HEALTHY, "it cannot be healthy before it is connected")
+            for each in info.capabilities:
+                claim_type(each, Capability, "a capability")
+            claim(0 <= info.rate_limit_usage <= 1, "rate_limit_usage goes from 0 to 1")
 
         self.run(test())
 
@@ -112,11 +140,46 @@ class IdentityClaims(BrokerWorld):
 
         self.run(test())
 
+    def test_its_money_is_exact(self) -> None:
+        """Amounts, quantities and prices are `Decimal`, never ``float``; times are in UTC."""
 
-def _from_another_thread(broker: IBrokerGateway) -> BrokerInfo:
+        async def test() -> None:
+            async with self.connected() as broker:
+                ref = await self.placed(broker)
+                claim_plain(await broker.get_order(ref))
+                claim_plain(await broker.get_open_orders(), "get_open_orders()")
+                claim_plain(await broker.get_positions(), "get_positions()")
+                claim_plain(await broker.get_balances(), "get_balances()")
+                claim_plain(await broker.get_fills(), "get_fills()")
+                claim_plain(await broker.snapshot())
+                await broker.cancel_all()
+
+        self.run(test())
+
+    def test_it_knows_its_instruments(self) -> None:
+        """``get_instrument`` names the symbol that it was asked for, with steps above 0, exactly."""
+
+        async def test() -> None:
+            async with self.connected() as broker:
+                needs(broker, Capability.INSTRUMENTS)
+                found = await broker.get_instrument(self.symbol)
+            claim_plain(found)
+            claim(found.symbol == self.symbol, f"it was asked for {self.symbol}, and told of {found}")
+            claim(found.tick_size > 0 and found.lot_size > 0, f"tick and lot are above 0: {found}")
+
+        self.run(test())
+
+
+def _final_methods() -> set[str]:
+    from hotplug.brokers._gateway import _FINAL  # pyright: ignore[reportPrivateUsage]
+
+    return _FINAL
+
+
+def _from_another_thread(broker: IBrokerGateway, limit: float) -> BrokerInfo:
     answers: list[BrokerInfo] = []
     thread = threading.Thread(target=lambda: answers.append(broker.info), daemon=True)
     thread.start()
-    thread.join(SOON)
+    thread.join(limit)
     claim(answers, "info did not answer in another thread")
     return answers[0]

@@ -1,0 +1,1 @@
+"""What the generator made; nothing here is written by hand."""

@@ -1,0 +1,80 @@
+"""A broker behind a server keeps what every broker gateway promises, over any of the ways to it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+from hotplug.testing import BrokerContract, Faults
+from hotplug_broker_grpc import GrpcBroker, Principal, Role
+from hotplug_broker_mock import MockBroker, MockVenue
+from serving import far
+
+QUICK = {"reconnect_delays": (0.001, 0.01), "check_interval": 0.02}
+
+
+class Hand(Faults):
+    """What the suite does at the venue behind the server."""
+
+    def __init__(self, venue: MockVenue) -> None:
+        self.venue = venue
+
+    def received(self) -> list[str]:
+        return [str(call.client_order_id) for call in self.venue.calls("place")]
+
+    def arrivals(self) -> list[float]:
+        return [call.time.timestamp() for call in self.venue.calls("place")]
+
+    def delay(self, seconds: float) -> None:
+        self.venue.on("place", times=None, answer_latency=seconds)
+
+    def reject_next(self) -> None:
+        self.venue.on("place", fault="reject")
+
+    def lose_answer(self) -> None:
+        self.venue.on("place", fault="timeout_after")
+        self.venue.on_report("order", lose=True)
+
+    def lose_order(self) -> None:
+        self.venue.on("place", fault="timeout_before")
+
+    def fill(self, client_order_id: str) -> None:
+        self.venue.fill(client_order_id)
+
+
+class Quick(GrpcBroker):
+    reconnect_delays = (0.001, 0.01)
+    check_interval = 0.02
+
+
+class TestGrpcBroker(BrokerContract):
+    """A mock broker, on loopback, where everybody may do everything."""
+
+    accounts = ("A", "B")
+    tokens: ClassVar[dict[str, Principal]] = {}
+
+    @asynccontextmanager
+    async def world(self):
+        self.venue = MockVenue()
+        broker = MockBroker(venue=self.venue, accounts=self.accounts, not_found_final_after=0.0, **QUICK)
+        with far(broker, tokens=self.tokens) as there:
+            self.address = there.address
+            try:
+                yield
+            finally:
+                self.venue.resume()
+
+    def make_broker(self) -> GrpcBroker:
+        return Quick(target=self.address, token=next(iter(self.tokens), None), heartbeat=0.5, timeout=5.0)
+
+    def make_second(self) -> GrpcBroker:
+        return self.make_broker()
+
+    def faults(self) -> Hand:
+        return Hand(self.venue)
+
+
+class TestGrpcBrokerWithToken(TestGrpcBroker):
+    """The same for a user with two accounts, seen through a view of the broker."""
+
+    tokens: ClassVar[dict[str, Principal]] = {"secret": Principal("ada", frozenset({"A", "B"}), Role.ADMIN)}

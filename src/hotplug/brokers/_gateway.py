@@ -1,0 +1,666 @@
+"""The template of gateways: everything that a venue does not differ in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from abc import abstractmethod
+from datetime import UTC, datetime
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from hotplug._lifecycle import name_and_text
+from hotplug.brokers._changes import Cancels, Changes
+from hotplug.brokers._checks import lacking
+from hotplug.brokers._contract import BrokerInfo, IBrokerGateway, mask_account
+from hotplug.brokers._core import Core, expect, here
+from hotplug.brokers._line import Line
+from hotplug.brokers._pulse import Pulse
+from hotplug.brokers._sends import Sends
+from hotplug.brokers._settings import OPERATOR
+from hotplug.errors import DeadlineExceeded, InvalidRequest, OrderNotFound
+from hotplug.market import (
+    Balance,
+    Bar,
+    CancelScope,
+    Capability,
+    ConnectionLost,
+    Environment,
+    Fill,
+    Gap,
+    GatewayStatus,
+    HealthReport,
+    HealthState,
+    Heartbeat,
+    Order,
+    OrderRef,
+    OrderStatus,
+    OrderType,
+    OrderUpdate,
+    Position,
+    Quote,
+    RateLimit,
+    RateLimitSeen,
+    Snapshot,
+    TimeInForce,
+    to_utc,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from datetime import timedelta
+
+    from hotplug.brokers._book import Book
+    from hotplug.brokers._held import Held
+    from hotplug.brokers._limiter import RateWindow
+    from hotplug.brokers._settings import Seat
+    from hotplug.errors import BrokerError
+    from hotplug.market import BrokerEvent, Instrument, OrderAck, OrderChange, OrderRequest
+
+__all__ = ["BrokerGateway"]
+
+T = TypeVar("T")
+V = TypeVar("V", bound="Callable[..., Any]")
+_log = logging.getLogger("hotplug.brokers")
+_FINAL: Final[set[str]] = set()
+
+
+def final(method: V) -> V:
+    """Nobody overrides it: what it promises would be lost."""
+    _FINAL.add(method.__name__)
+    return method
+
+
+def at_home(verb: V) -> V:
+    """A verb that runs on the home loop of its gateway, wherever it is called."""
+
+    @wraps(verb)
+    async def wherever(self: BrokerGateway, *arguments: Any, **named: Any) -> Any:
+        core = self._core
+        if core.is_home():
+            return await verb(self, *arguments, **named)
+        return await core.hop(verb(self, *arguments, **named))
+
+    return final(wherever)  # type: ignore[return-value]
+
+
+class BrokerGateway(IBrokerGateway):
+    """
+    What every gateway has in common: subclass it, and write what your venue differs in.
+
+    The life cycle, orders that are never sent twice, outcomes that are never guessed, limits, health,
+    streams and reconnection are the template's; its public methods are final (`TypeError` for who
+    overrides one). A plugin declares the facts below, implements ``_connect``, ``_disconnect``, ``_place``,
+    ``_cancel`` and ``_snapshot``, and tells what the venue says by `report`.
+
+    Verbs may be called from any thread's event loop; hooks run on the gateway's home loop only. Raises from
+    hooks: a `BrokerError` with an explicit *outcome* is believed; what comes out of ``_place`` without one
+    leaves the order ``UNKNOWN``.
+    """
+
+    broker_type: str = ""
+    """What kind of broker this is; the default of its ``broker_id``."""
+    environment: Environment = Environment.SANDBOX
+    capabilities: frozenset[Capability] = frozenset()
+    rate_windows: tuple[RateWindow, ...] = ()
+    stale_after: float | None = None
+    """Seconds of silence after which the line counts as stale; ``None``: never."""
+    not_found_final_after: float | None = None
+    """Seconds after which an order that the venue does not know can never arrive any more."""
+    max_client_id_length: int = 36
+    client_id_alphabet: str | None = None
+    concurrent_sessions: bool = True
+    """Whether a second session may be opened beside the first, as for a hand-over."""
+    default_deadline: float = 10.0
+    max_health_age: float = 15.0
+    default_account: str = "default"
+    """The account of orders that name none."""
+    accounts: tuple[str, ...] = ()
+    """The accounts that this session trades, where the venue tells."""
+    order_types: frozenset[OrderType] = frozenset(OrderType)
+    tifs: frozenset[TimeInForce] = frozenset(TimeInForce)
+    check_interval: float = 1.0
+    """Seconds between two looks at its health."""
+    reconnect_delays: tuple[float, float] = (0.1, 30.0)
+    """The first and the longest pause between attempts, in seconds; each is drawn from 0 up to its length."""
+    max_orders: int = 250_000
+    """How many orders its book may hold; a full one denies new orders, and forgets none within a day."""
+
+    __core: Core
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        template = next(base for base in cls.__mro__ if base.__dict__.get("_is_template"))
+        for name in _FINAL:
+            if getattr(cls, name) is not getattr(template, name):
+                raise TypeError(
+                    f"{cls.__qualname__}.{name} overrides a final method of {template.__name__}: "
+                    f"implement the hook _{name.removesuffix('_order')} or another name"
+                )
+
+    def __init__(self, *, broker_id: str | None = None) -> None:
+        """Remember *broker_id*; connecting is ``_connect``'s."""
+        self._core.broker_id = broker_id
+
+    # -- machine room ------------------------------------------------------------------------------
+
+    @property
+    def _core(self) -> Core:
+        # Made when first asked for: a plugin's __init__ need not call ours.
+        try:
+            return self.__core
+        except AttributeError:
+            self.__core = core = Core(self)
+            core.sends, core.cancels, core.changes = Sends(core), Cancels(core), Changes(core)
+            core.line, core.pulse = Line(core), Pulse(core)
+            return core
+
+    def _invoke(self, hook: Callable[..., Awaitable[T]], *arguments: object) -> Awaitable[T]:
+        """Call a hook; where hooks block, this is what differs."""
+        return hook(*arguments)
+
+    @classmethod
+    def _can(cls, hook: str) -> bool:
+        """Whether a plugin implements an optional hook."""
+        return getattr(cls, hook) is not getattr(BrokerGateway, hook)
+
+    def _until(self, deadline: float | None) -> float:
+        limit = self.default_deadline if deadline is None else deadline
+        if limit <= 0:
+            raise DeadlineExceeded("no time was given for the call", code="deadline", outcome="NOT_SENT")
+        return time.monotonic() + limit
+
+    # -- hooks: what a plugin writes ---------------------------------------------------------------
+
+    @abstractmethod
+    async def _connect(self) -> None:
+        """Open the session. Raise `AuthenticationError`, `BrokerUnavailable` …; called again to reconnect."""
+
+    @abstractmethod
+    async def _disconnect(self) -> None:
+        """Close it, also where it is half open or gone; called after every failure."""
+
+    @abstractmethod
+    async def _place(self, order: Order) -> str | None:
+        """Send *order*; its id at the venue, where there is one. Whatever is raised: it may have been sent."""
+
+    @abstractmethod
+    async def _cancel(self, order: Order) -> None:
+        """Ask for a cancel; returns when the venue accepts it, `OrderNotFound` where it knows no such order."""
+
+    @abstractmethod
+    async def _snapshot(self) -> Snapshot:
+        """How everything stands: a tuple is the venue's truth, ``None`` that it cannot tell."""
+
+    async def _modify(self, order: Order, change: OrderChange) -> str | None:
+        """Change *order* in place; its new id, where it gets one (``MODIFY``)."""
+        raise lacking(f"{self.broker_id} cannot modify orders")
+
+    async def _query(self, ref: OrderRef) -> Order:
+        """How one order stands; `OrderNotFound`."""
+        raise lacking(f"{self.broker_id} cannot be asked for an order")
+
+    async def _instrument(self, symbol: str) -> Instrument:
+        """How *symbol* is traded (``INSTRUMENTS``)."""
+        raise lacking(f"{self.broker_id} knows no instruments")
+
+    async def _quote(self, symbol: str) -> Quote:
+        """The best bid and ask (``QUOTES``)."""
+        raise lacking(f"{self.broker_id} has no quotes")
+
+    async def _bars(self, symbol: str, start: datetime, end: datetime, step: timedelta) -> Sequence[Bar]:
+        """Bars from *start* until before *end* (``BARS``)."""
+        raise lacking(f"{self.broker_id} has no bars")
+
+    async def _subscribe(self, symbols: frozenset[str]) -> None:
+        """From now on report the quotes of *symbols*, which are all that anybody wants (``QUOTES``)."""
+
+    async def _ping(self) -> datetime | None:
+        """See that the venue answers; its own time (UTC), where it tells."""
+        return None
+
+    async def _positions(self) -> tuple[Position, ...]:
+        """What is held, where that can be asked for alone."""
+        raise lacking(f"{self.broker_id} tells positions in snapshots")
+
+    async def _balances(self) -> tuple[Balance, ...]:
+        """The money, where that can be asked for alone."""
+        raise lacking(f"{self.broker_id} tells balances in snapshots")
+
+    def _account_for(self, user: str) -> str | None:  # noqa: ARG002
+        """The account that *user* has here without any grant; ``None``: none."""
+        return None
+
+    def _time_of(self, account: str) -> datetime:  # noqa: ARG002
+        """What time (UTC) the records of *account* get; a simulated venue has its own."""
+        return datetime.now(UTC)
+
+    # -- what the venue says -----------------------------------------------------------------------
+
+    @final
+    def report(self, said: object) -> None:
+        """
+        Tell what the venue said. From any task or thread; never waits, never raises for what it is told.
+
+        Takes `OrderUpdate`, `Fill`, `Quote`, `Bar`, `Heartbeat`, `RateLimitSeen`, `ConnectionLost`; also a whole
+        `Order` as the venue has it, `Position`, `Balance`, and `Gap`: something was missed, look again.
+        """
+        core = self._core
+        core.heard_at = time.monotonic()
+        if type(said) is Quote:
+            core.book.quotes.put(said)
+        elif core.home is None or core.home is here():
+            self._hear(said)
+        else:
+            core.soon(self._hear, said)
+
+    def _hear(self, said: object) -> None:
+        core = self._core
+        if core.buffer is not None and isinstance(said, (Fill, OrderUpdate, Order, Position, Balance)):
+            core.buffer.append(said)
+            return
+        try:
+            self._take(said)
+        except Exception as error:
+            core.book.counts["bad reports"] += 1
+            _log.exception("%s reported %r: %s", core.broker_id, said, name_and_text(error))
+
+    def _take(self, said: object) -> None:
+        core = self._core
+        book = core.book
+        match said:
+            case Fill():
+                book.fill(said)
+            case OrderUpdate():
+                book.update(said)
+            case Order():
+                book.merge(said, default_account=self.default_account)
+            case Position():
+                book.position(said)
+            case Balance():
+                book.accounts_seen[said.account] = None
+                book.log.append(said, generation=core.generation, note="balance")
+            case Heartbeat():
+                book.log.append(said, generation=core.generation)
+            case RateLimitSeen():
+                book.limiter.seen(said)
+            case ConnectionLost():
+                self._core.line.is_lost(said.reason)
+            case Gap():
+                self._core.line.resync("events were missed")
+            case Bar():
+                pass
+            case _:
+                raise TypeError(f"nobody can report a {type(said).__name__}")
+
+    def _replay(self, buffered: Iterable[object]) -> None:
+        for said in buffered:
+            self._hear(said)
+
+    # -- itself ------------------------------------------------------------------------------------
+
+    @property
+    def broker_id(self) -> str:
+        """The key that this gateway stands under."""
+        return self._core.broker_id
+
+    @property
+    def info(self) -> BrokerInfo:
+        """What is known of this gateway, from memory."""
+        core = self._core
+        book = core.book
+        card = core.report_card
+        return BrokerInfo(
+            broker_id=core.broker_id,
+            type=self.broker_type,
+            environment=self.environment,
+            status=core.status,
+            health=HealthState.UNKNOWN if card is None or self._is_old() else card.status,
+            rate_limit_usage=book.limiter.usage(),
+            generation=core.generation,
+            capabilities=frozenset(self.capabilities),
+            accounts=tuple(mask_account(name) for name in self.accounts or tuple(book.accounts_seen)),
+            since=core.since,
+            last_error=core.last_error,
+            metadata=dict(book.counts),
+        )
+
+    def _is_old(self) -> bool:
+        core = self._core
+        return time.monotonic() - core.looked_at >= self.max_health_age
+
+    @property
+    def status(self) -> GatewayStatus:
+        """Where it is in its life."""
+        return self._core.status
+
+    @property
+    def well(self) -> bool:
+        """READY, HEALTHY, and looked at lately; from any thread, asking nobody."""
+        return self._core.well
+
+    @property
+    def report_card(self) -> HealthReport | None:
+        """The last look at its health."""
+        return self._core.report_card
+
+    @property
+    def book(self) -> Book:
+        """The order book of its broker id."""
+        return self._core.book
+
+    @property
+    def generation(self) -> int:
+        """The how manieth gateway of its broker id this is."""
+        return self._core.generation
+
+    @final
+    def attach(self, book: Book, home: asyncio.AbstractEventLoop | None = None) -> None:
+        """Work on *book*, and live on *home* (else on the loop of the first connect). The host does this."""
+        self._core.attach(book, home)
+
+    @at_home
+    async def health(self, *, deadline: float | None = None) -> HealthReport:
+        """Look how this gateway is, now."""
+        self._until(deadline)
+        return self._core.pulse.look()
+
+    @final
+    async def rate_limits(self, *, deadline: float | None = None) -> tuple[RateLimit, ...]:
+        """How full the windows of calls are."""
+        self._until(deadline)
+        return self._core.book.limiter.limits()
+
+    # -- life --------------------------------------------------------------------------------------
+
+    @final
+    async def connect(self, deadline: float | None = None) -> None:
+        """Open the session and learn how everything stands; returns when orders may be placed."""
+        core = self._core
+        core.adopt_home()
+        work = self._core.line.connect(deadline)
+        await (work if core.is_home() else core.hop(work))
+
+    @final
+    async def disconnect(self, drain: bool = True, *, deadline: float | None = None) -> None:
+        """Close the session; open orders stay at the venue."""
+        core = self._core
+        if core.home is not None and core.home.is_closed():
+            core.adopt_home()
+        work = core.line.disconnect(deadline, drain=drain)
+        await (work if core.is_home() else core.hop(work))
+
+    # -- orders ------------------------------------------------------------------------------------
+
+    @final
+    async def place_order(self, request: OrderRequest, *, deadline: float | None = None) -> OrderAck:
+        """Place an order; returns when the venue has accepted it. Sent once, whoever cancels or asks again."""
+        return await self.place_for(OPERATOR, request, deadline)
+
+    @final
+    async def cancel_order(self, ref: OrderRef, *, deadline: float | None = None) -> Order:
+        """Cancel an order; accepted, or proven to have ended before."""
+        return await self.cancel_for(OPERATOR, ref, deadline)
+
+    @final
+    async def modify_order(
+        self, ref: OrderRef, change: OrderChange, *, deadline: float | None = None
+    ) -> Order:
+        """Change an open order in place (``MODIFY``)."""
+        return await self.modify_for(OPERATOR, ref, change, deadline)
+
+    @final
+    async def cancel_all(
+        self, scope: CancelScope = CancelScope.OWN, *, deadline: float | None = None
+    ) -> tuple[Order | BrokerError, ...]:
+        """Cancel every open order in *scope*; one result per order."""
+        return await self.cancel_all_for(OPERATOR, scope, deadline)
+
+    @final
+    async def get_order(self, ref: OrderRef, *, deadline: float | None = None) -> Order:
+        """The order as it stands; one that is not ours is asked for at the venue."""
+        return await self.get_order_for(OPERATOR, ref, deadline)
+
+    @final
+    async def get_open_orders(self, *, deadline: float | None = None) -> tuple[Order, ...]:
+        """Every order that has not ended, UNKNOWN ones included."""
+        return await self.open_orders_for(OPERATOR, deadline)
+
+    @final
+    async def get_fills(
+        self, since: datetime | None = None, *, deadline: float | None = None
+    ) -> tuple[Fill, ...]:
+        """What was traded, for a day back at least."""
+        return await self.fills_for(OPERATOR, since, deadline)
+
+    @at_home
+    async def resolve_order(
+        self, ref: OrderRef, status: OrderStatus, reason: str, *, deadline: float | None = None
+    ) -> Order:
+        """An operator says what became of an UNKNOWN order; `InvalidRequest` for any other."""
+        expect(status, OrderStatus)
+        held = await self._find(OPERATOR, ref, self._until(deadline))
+        if held.order.status is not OrderStatus.UNKNOWN:
+            why = f"{held.key[1]!r} is {held.order.status}: only what is UNKNOWN is resolved"
+            raise InvalidRequest(why, code="not_unknown", outcome="NOT_SENT")
+        if not self._core.book.resolve(held, status, reason):
+            why = f"an UNKNOWN order cannot become {status}"
+            raise InvalidRequest(why, code="transition", outcome="NOT_SENT")
+        return held.order
+
+    # -- accounts ----------------------------------------------------------------------------------
+
+    @final
+    async def get_positions(self, *, deadline: float | None = None) -> tuple[Position, ...]:
+        """What is held."""
+        return await self.positions_for(OPERATOR, deadline)
+
+    @final
+    async def get_balances(self, *, deadline: float | None = None) -> tuple[Balance, ...]:
+        """The money, by account and currency."""
+        return await self.balances_for(OPERATOR, deadline)
+
+    @final
+    async def snapshot(self, *, deadline: float | None = None) -> Snapshot:
+        """Everything at one instant, asked of the venue, and the cursor that follows it."""
+        return await self.snapshot_for(OPERATOR, deadline)
+
+    # -- the market --------------------------------------------------------------------------------
+
+    @at_home
+    async def get_instrument(self, symbol: str, *, deadline: float | None = None) -> Instrument:
+        """How *symbol* is traded (``INSTRUMENTS``)."""
+        self._needs(Capability.INSTRUMENTS)
+        until = self._until(deadline)
+        self._core.refuse_unless_connected()
+        return await self._core.call("instrument", self._instrument, symbol, until=until)
+
+    @at_home
+    async def get_quote(self, symbol: str, *, deadline: float | None = None) -> Quote:
+        """The best bid and ask (``QUOTES``)."""
+        self._needs(Capability.QUOTES)
+        until = self._until(deadline)
+        self._core.refuse_unless_connected()
+        quote = await self._core.call("quote", self._quote, symbol, until=until)
+        self._core.book.quotes.put(quote)
+        return quote
+
+    @at_home
+    async def get_bars(
+        self,
+        symbol: str,
+        start: datetime,
+        end: datetime,
+        step: timedelta,
+        *,
+        deadline: float | None = None,
+    ) -> tuple[Bar, ...]:
+        """Bars of length *step* from *start* until before *end* (``BARS``)."""
+        self._needs(Capability.BARS)
+        until = self._until(deadline)
+        self._core.refuse_unless_connected()
+        span = to_utc("start", start), to_utc("end", end), step
+        return tuple(await self._core.call("bars", self._bars, symbol, *span, until=until))
+
+    def _needs(self, capability: Capability) -> None:
+        if capability not in self.capabilities:
+            raise lacking(f"{self.broker_id} has no {capability}")
+
+    # -- streams -----------------------------------------------------------------------------------
+
+    @final
+    def events(self, after: str | None = None) -> AsyncIterator[BrokerEvent]:
+        """What happens from this call on, or after the cursor *after*; from any loop."""
+        return self.events_for(OPERATOR, after)
+
+    @final
+    def stream_quotes(self, symbols: Iterable[str]) -> AsyncIterator[Quote]:
+        """The newest quote of each symbol as it changes (``QUOTES``)."""
+        self._needs(Capability.QUOTES)
+        return self._core.book.quotes.stream(symbols)
+
+    # -- for a seat: what views are made of --------------------------------------------------------
+
+    @final
+    async def place_for(self, seat: Seat, request: OrderRequest, deadline: float | None = None) -> OrderAck:
+        """`place_order` for *seat*."""
+        core = self._core
+        if core.home is None or core.home is here():
+            return await self._core.sends.place(seat, request, deadline)
+        return await core.hop(self._core.sends.place(seat, request, deadline))
+
+    @at_home
+    async def cancel_for(self, seat: Seat, ref: OrderRef, deadline: float | None = None) -> Order:
+        """`cancel_order` for *seat*."""
+        return await self._core.cancels.cancel(seat, ref, deadline)
+
+    @at_home
+    async def modify_for(
+        self, seat: Seat, ref: OrderRef, change: OrderChange, deadline: float | None = None
+    ) -> Order:
+        """`modify_order` for *seat*."""
+        return await self._core.changes.modify(seat, ref, change, deadline)
+
+    @at_home
+    async def cancel_all_for(
+        self,
+        seat: Seat,
+        scope: CancelScope = CancelScope.OWN,
+        deadline: float | None = None,
+        user: str | None = None,
+    ) -> tuple[Order | BrokerError, ...]:
+        """`cancel_all` for *seat*; with *user*, of what was placed for that user."""
+        expect(scope, CancelScope)
+        return await self._core.cancels.cancel_all(seat, scope, deadline, user)
+
+    @at_home
+    async def get_order_for(self, seat: Seat, ref: OrderRef, deadline: float | None = None) -> Order:
+        """`get_order` for *seat*."""
+        expect(ref, OrderRef)
+        return (await self._find(seat, ref, self._until(deadline))).order
+
+    @at_home
+    async def open_orders_for(self, seat: Seat, deadline: float | None = None) -> tuple[Order, ...]:
+        """`get_open_orders` for *seat*."""
+        self._until(deadline)
+        return self._open_for(seat)
+
+    @at_home
+    async def fills_for(
+        self, seat: Seat, since: datetime | None = None, deadline: float | None = None
+    ) -> tuple[Fill, ...]:
+        """`get_fills` for *seat*."""
+        self._until(deadline)
+        return self._fills_for(seat, None if since is None else to_utc("since", since))
+
+    @at_home
+    async def positions_for(self, seat: Seat, deadline: float | None = None) -> tuple[Position, ...]:
+        """`get_positions` for *seat*."""
+        until = self._until(deadline)
+        self._core.refuse_unless_connected()
+        if self._can("_positions"):
+            found: Sequence[Position] = await self._core.call("positions", self._positions, until=until)
+            return tuple(each for each in found if seat.has(each.account))
+        return (await self._shot(seat, until)).positions or ()
+
+    @at_home
+    async def balances_for(self, seat: Seat, deadline: float | None = None) -> tuple[Balance, ...]:
+        """`get_balances` for *seat*."""
+        until = self._until(deadline)
+        self._core.refuse_unless_connected()
+        if self._can("_balances"):
+            found: Sequence[Balance] = await self._core.call("balances", self._balances, until=until)
+            return tuple(each for each in found if seat.has(each.account))
+        return (await self._shot(seat, until)).balances or ()
+
+    @at_home
+    async def snapshot_for(self, seat: Seat, deadline: float | None = None) -> Snapshot:
+        """`snapshot` for *seat*."""
+        until = self._until(deadline)
+        self._core.refuse_unless_connected()
+        return await self._shot(seat, until)
+
+    @final
+    def events_for(self, seat: Seat, after: str | None = None) -> AsyncIterator[BrokerEvent]:
+        """`events` for *seat*: only what happens to its accounts."""
+
+        async def snapshot() -> Snapshot:
+            return await self.snapshot_for(seat)
+
+        wanted = None if seat.accounts is None else lambda event: _concerns(event.payload, seat)
+        return self._core.book.log.stream(after, snapshot, wanted=wanted)
+
+    async def _shot(self, seat: Seat, until: float) -> Snapshot:
+        book = self._core.book
+        said, _ = await self._core.line.snapshot(until)
+        positions = book.positions.all() if said.positions is None else said.positions
+        balances = said.balances
+        return Snapshot(
+            orders=self._open_for(seat),
+            fills=self._fills_for(seat, None),
+            positions=tuple(each for each in positions if seat.has(each.account)),
+            balances=None if balances is None else tuple(each for each in balances if seat.has(each.account)),
+            cursor=book.log.cursor,
+        )
+
+    def _open_for(self, seat: Seat) -> tuple[Order, ...]:
+        return tuple(held.order for held in self._core.book.open() if seat.has(held.account))
+
+    def _fills_for(self, seat: Seat, since: datetime | None) -> tuple[Fill, ...]:
+        return tuple(
+            fill
+            for fill in self._core.book.fills()
+            if seat.has(fill.account) and (since is None or fill.time >= since)
+        )
+
+    async def _find(self, seat: Seat, ref: OrderRef, until: float) -> Held:
+        """The order that *ref* names and *seat* may see; `OrderNotFound` says the same of all others."""
+        book = self._core.book
+        found = [held for held in book.named(ref.client_order_id, ref.order_id) if seat.has(held.account)]
+        if len(found) > 1:
+            why = f"{len(found)} accounts have an order {ref.client_order_id!r}: name it by its order_id"
+            raise InvalidRequest(why, code="ambiguous", outcome="NOT_SENT")
+        if found:
+            return found[0]
+        if self._can("_query") and self._core.status in {GatewayStatus.READY, GatewayStatus.DEGRADED}:
+            held = await self._ask_for(ref, until)
+            if held is not None and seat.has(held.account):
+                return held
+        named = ref.order_id or ref.client_order_id
+        raise OrderNotFound(f"there is no order {named!r}", code="order_not_found", outcome="REJECTED")
+
+    async def _ask_for(self, ref: OrderRef, until: float) -> Held | None:
+        try:
+            order = await self._core.call("query", self._query, ref, until=until)
+        except OrderNotFound:
+            return None
+        return self._core.book.merge(order, default_account=self.default_account)
+
+
+BrokerGateway._is_template = True  # type: ignore[attr-defined]
+
+
+def _concerns(payload: object, seat: Seat) -> bool:
+    account = getattr(payload, "account", None)
+    return account is None or account in (seat.accounts or ())

@@ -1,0 +1,344 @@
+"""
+The life of a connection.
+
+    connect ─▶ CONNECTING ─▶ SYNCING: subscribe, buffer, snapshot, apply, replay, ask for what is missing ─▶ READY
+    lost    ─▶ RECONNECTING: pause (exponential, jittered), connect, SYNCING …
+    disconnect ─▶ DRAINING: gate shut, sends awaited ─▶ DISCONNECTED
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Final
+
+from hotplug._lifecycle import name_and_text
+from hotplug.brokers._core import CONNECTED
+from hotplug.brokers._held import Phase
+from hotplug.errors import (
+    AuthenticationError,
+    BrokerError,
+    BrokerUnavailable,
+    DeadlineExceeded,
+    OrderNotFound,
+    PermissionDenied,
+)
+from hotplug.market import GatewayStatus, Order, OrderRef, OrderStatus, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable
+
+    from hotplug.brokers._core import Core
+    from hotplug.brokers._held import Held
+
+__all__ = ["Line"]
+
+_log = logging.getLogger("hotplug.brokers")
+CLEAN_UP: Final = 5.0
+"""Seconds that ``_disconnect`` has after something went wrong."""
+_JITTER: Final = random.SystemRandom()
+
+
+class Line:
+    """Connecting, synchronising, reconnecting, disconnecting. Lives on the gateway's home loop."""
+
+    def __init__(self, core: Core) -> None:
+        self._core: Final = core
+        self._turn: asyncio.Lock | None = None
+        self._turn_loop: asyncio.AbstractEventLoop | None = None
+        self._reconnecting: asyncio.Task[None] | None = None
+
+    def _take_turn(self) -> asyncio.Lock:
+        loop = asyncio.get_running_loop()
+        if self._turn is None or self._turn_loop is not loop:
+            self._turn, self._turn_loop = asyncio.Lock(), loop
+        return self._turn
+
+    # -- connecting --------------------------------------------------------------------------------
+
+    async def connect(self, deadline: float | None) -> None:
+        """Open the line; returns READY (or DEGRADED), or raises with the line closed."""
+        core = self._core
+        until = core.gateway._until(deadline)
+        async with self._within(until, "connect"), self._take_turn():
+            if core.status in {GatewayStatus.READY, GatewayStatus.DEGRADED}:
+                return
+            if core.status in {GatewayStatus.RECONNECTING, GatewayStatus.SYNCING}:
+                await self._stop_reconnecting()
+                core.become(GatewayStatus.FAILED, "connected anew")
+            try:
+                await self._open(until)
+            except BaseException as error:
+                await self._clean_up(error)
+                raise
+
+    async def _open(self, until: float) -> None:
+        core = self._core
+        core.take_free_gate()
+        core.become(GatewayStatus.CONNECTING, "connect")
+        core.lost = None
+        core.instruments.clear()
+        core.book.log.reopen()
+        await self._hook("connect", until)
+        await self.sync(until)
+        core.pulse.start()
+
+    async def _hook(self, name: str, until: float) -> None:
+        core = self._core
+        core.last_error = None
+        try:
+            await core.call(name, getattr(core.gateway, f"_{name}"), until=until)
+        except BrokerError as error:
+            core.last_error = str(error)
+            raise
+
+    @contextlib.asynccontextmanager
+    async def _within(self, until: float, doing: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        """Turn running out of time into the error that says so."""
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + until - time.monotonic()):
+                yield
+        except TimeoutError as error:
+            core = self._core
+            core.last_error = f"{doing} was not finished in time"
+            raise DeadlineExceeded(
+                f"{core.broker_id}: {core.last_error}", code="deadline", outcome="NOT_SENT", retryable=True
+            ) from error
+
+    async def _clean_up(self, error: BaseException) -> None:
+        """A connect that failed leaves no half-open line behind."""
+        core = self._core
+        if isinstance(error, Exception):
+            core.last_error = core.last_error or str(error)
+        core.buffer = None
+        await _to_the_end(self._let_go())
+        if core.status is not GatewayStatus.FAILED:
+            core.become(GatewayStatus.FAILED, name_and_text(error))
+
+    async def _let_go(self) -> None:
+        """Call ``_disconnect``, which may not hang and may not stop us."""
+        core = self._core
+        try:
+            async with asyncio.timeout(CLEAN_UP):
+                await core.gateway._invoke(core.gateway._disconnect)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the border to plugin code
+            _log.warning("%s: disconnecting raised %s", core.broker_id, name_and_text(error))
+
+    # -- synchronising -----------------------------------------------------------------------------
+
+    async def sync(self, until: float) -> None:
+        """Learn how everything stands; READY afterwards."""
+        core = self._core
+        core.become(GatewayStatus.SYNCING, "synchronise")
+        await self.reconcile(until)
+        if core.lost is not None:
+            raise BrokerUnavailable(f"{core.broker_id}: lost at once: {core.lost}", code="lost")
+        core.pulse.forget()
+        core.pulse.look()
+        core.become(GatewayStatus.READY, "synchronised")
+
+    async def reconcile(self, until: float) -> None:
+        """Bring the book up to the venue: snapshot, what came meanwhile, what is missing."""
+        core = self._core
+        core.buffer = [] if core.buffer is None else core.buffer
+        try:
+            if symbols := core.book.quotes.symbols:
+                await core.call("subscribe", core.gateway._subscribe, symbols, until=until)
+            _, missing = await self.snapshot(until)
+        finally:
+            buffered, core.buffer = core.buffer or [], None
+            core.gateway._replay(buffered)
+        for held in missing:
+            if held.is_open:
+                await self.establish(held, until, may_snapshot=False)
+
+    async def snapshot(self, until: float) -> tuple[Snapshot, list[Held]]:
+        """The venue's snapshot, applied to the book; and the open orders that it should tell of, but does not."""
+        core = self._core
+        # Only what had its answer before the venue was asked, or none in time, can be missing in it.
+        settled = [held for held in core.book.open() if held.task is None or held.phase is Phase.UNKNOWN]
+        shot = await core.call("snapshot", core.gateway._snapshot, until=until)
+        if not isinstance(shot, Snapshot):
+            why = f"{core.broker_id}: _snapshot gave a {type(shot).__name__}, not a Snapshot"
+            raise BrokerUnavailable(why, code="contract")
+        self._apply(shot)
+        return shot, self._missing(shot, settled)
+
+    def _apply(self, shot: Snapshot) -> None:
+        book, gateway = self._core.book, self._core.gateway
+        # Ids, then fills, then figures: so fills find their orders, and none of them seems to be late.
+        for order in shot.orders or ():
+            book.recognise(order, default_account=gateway.default_account)
+        for fill in shot.fills or ():
+            book.fill(fill)
+        for order in shot.orders or ():
+            book.merge(order, default_account=gateway.default_account)
+        for balance in shot.balances or ():
+            book.accounts_seen[balance.account] = None
+        for position in shot.positions or ():
+            book.accounts_seen[position.account] = None
+
+    def _missing(self, shot: Snapshot, settled: Iterable[Held]) -> list[Held]:
+        """Of those that were *settled*: open orders, and doubtful ones, that the snapshot does not tell of."""
+        still = [held for held in settled if held.is_open]
+        if shot.orders is None:
+            return [held for held in still if held.order.status is OrderStatus.UNKNOWN]
+        told = {order.order_id for order in shot.orders if order.order_id is not None}
+        default = self._core.gateway.default_account
+        named = {(order.account or default, order.client_order_id) for order in shot.orders}
+        return [held for held in still if held.key not in named and held.order.order_id not in told]
+
+    async def establish(self, held: Held, until: float, *, may_snapshot: bool = True) -> None:
+        """Find out how one order stands; what cannot be found out stays UNKNOWN. Raises nothing."""
+        core = self._core
+        if core.status not in CONNECTED:
+            return
+        held.asked_at = time.monotonic()
+        held.asks += 1
+        try:
+            if core.gateway._can("_query"):
+                await self._query(held, until)
+            elif may_snapshot:
+                _, missing = await self.snapshot(until)
+                for each in missing:
+                    self._not_found(each)
+            else:
+                self._not_found(held)
+        except BrokerError as error:
+            core.last_error = str(error)
+
+    async def _query(self, held: Held, until: float) -> None:
+        core = self._core
+        ref = OrderRef(client_order_id=held.order.client_order_id, order_id=held.order.order_id)
+        try:
+            order = await core.call("query", core.gateway._query, ref, until=until, account=held.account)
+        except OrderNotFound:
+            self._not_found(held)
+            return
+        if not isinstance(order, Order):
+            raise BrokerUnavailable(f"_query gave a {type(order).__name__}, not an Order", code="contract")
+        core.book.merge(order, default_account=held.account)
+
+    def _not_found(self, held: Held) -> None:
+        """An order that the venue does not know: final only where it promises that, after a time."""
+        final_after = self._core.gateway.not_found_final_after
+        unseen = held.ack is None and held.order.order_id is None
+        final = final_after is not None and unseen and time.monotonic() - held.sent_at >= final_after
+        if held.task is not None:
+            if final and time.monotonic() >= held.until:
+                held.task.cancel()  # so that it cannot be sent after it was said that it never was
+            return
+        self._core.book.not_found(held, final=final)
+
+    # -- losing and finding it again ---------------------------------------------------------------
+
+    def is_lost(self, reason: str) -> None:
+        """The line broke: find it again."""
+        core = self._core
+        core.lost = reason
+        core.last_error = reason
+        if core.status in {GatewayStatus.READY, GatewayStatus.DEGRADED}:
+            core.become(GatewayStatus.RECONNECTING, reason)
+            core.pulse.look()
+            self._reconnecting = core.task(self._reconnect(), f"{core.broker_id}: reconnect")
+
+    async def _reconnect(self) -> None:
+        core = self._core
+        first, longest = core.gateway.reconnect_delays
+        pause = first
+        while True:
+            await asyncio.sleep(_JITTER.uniform(0, pause))
+            pause = min(pause * 2, longest)
+            try:
+                await self._open_again()
+            except (AuthenticationError, PermissionDenied) as error:
+                core.last_error = str(error)
+                core.become(GatewayStatus.FAILED, str(error))
+                return
+            except BrokerError as error:
+                core.last_error = str(error)
+                core.buffer = None
+                if core.status is GatewayStatus.SYNCING:
+                    core.become(GatewayStatus.RECONNECTING, str(error))
+            else:
+                return
+
+    async def _open_again(self) -> None:
+        core = self._core
+        until = time.monotonic() + core.gateway.default_deadline
+        async with self._within(until, "reconnect"):
+            await self._let_go()
+            core.lost = None
+            core.buffer = []
+            await self._hook("connect", until)
+            await self.sync(until)
+
+    def resync(self, reason: str) -> None:
+        """Events were missed on a line that stands: look at everything again."""
+        core = self._core
+        if core.status in {GatewayStatus.READY, GatewayStatus.DEGRADED}:
+            core.task(self._resync(reason), f"{core.broker_id}: reconcile")
+
+    async def _resync(self, reason: str) -> None:
+        core = self._core
+        _log.info("%s: reconciling: %s", core.broker_id, reason)
+        try:
+            await self.reconcile(time.monotonic() + core.gateway.default_deadline)
+        except BrokerError as error:
+            self.is_lost(f"reconciling failed: {error}")
+
+    async def _stop_reconnecting(self) -> None:
+        task, self._reconnecting = self._reconnecting, None
+        if task is not None and not task.done():
+            await _ended([task])
+
+    # -- disconnecting -----------------------------------------------------------------------------
+
+    async def disconnect(self, deadline: float | None, *, drain: bool) -> None:
+        """Close the line; what is being sent is waited for, with *drain*."""
+        core = self._core
+        until = core.gateway._until(deadline)
+        async with self._take_turn():
+            if core.status in {GatewayStatus.CREATED, GatewayStatus.DISCONNECTED}:
+                return
+            await self._stop_reconnecting()
+            if core.status is not GatewayStatus.FAILED:
+                core.become(GatewayStatus.DRAINING, "disconnect")
+            await _to_the_end(self._close(until, drain=drain))
+
+    async def _close(self, until: float, *, drain: bool) -> None:
+        core = self._core
+        flights = core.sends.flights
+        if drain and flights:
+            await asyncio.wait(set(flights), timeout=max(0.0, until - time.monotonic()))
+        await _ended([*flights, *core.tasks])
+        await self._let_go()
+        core.buffer = None
+        core.become(GatewayStatus.DISCONNECTED, "disconnect")
+        core.pulse.look()
+        if core.book.owner in {core.gateway, None} and core.gate_paused is None:  # no next one is on its way
+            core.book.log.end()
+            core.book.quotes.end()
+
+
+async def _ended(tasks: Iterable[asyncio.Task[object]]) -> None:
+    """Cancel these and see them end; what a plugin's code does not let end is left behind, and logged."""
+    pending = {task for task in tasks if task is not asyncio.current_task() and not task.done()}
+    for task in pending:
+        task.cancel()
+    if pending:
+        _, stuck = await asyncio.wait(pending, timeout=CLEAN_UP)
+        for task in stuck:
+            _log.error("%s does not end", task.get_name())
+
+
+async def _to_the_end(work: Awaitable[None]) -> None:
+    """Do it even if who asked is cancelled meanwhile."""
+    from hotplug._lifecycle import to_the_end
+
+    await to_the_end(work)

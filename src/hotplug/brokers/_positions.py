@@ -1,0 +1,63 @@
+"""What fills add up to, for venues that cannot tell."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from hotplug.market import Position, Side
+
+if TYPE_CHECKING:
+    from hotplug.market import Fill
+
+__all__ = ["Positions"]
+
+ZERO: Final = Decimal(0)
+
+
+class _Held:
+    __slots__ = ("cost", "profit", "qty")
+
+    def __init__(self) -> None:
+        self.qty = ZERO
+        self.cost = ZERO  # of what is held, signed as the quantity is
+        self.profit = ZERO
+
+    def add(self, qty: Decimal, price: Decimal) -> None:
+        """Trade *qty* (negative: sold) at *price*; average cost, profit before fees."""
+        if self.qty and (self.qty > 0) != (qty > 0):
+            closing = min(abs(qty), abs(self.qty)).copy_sign(qty)
+            share = self.cost if closing == -self.qty else self.cost * -closing / self.qty
+            self.profit += -closing * price - share
+            self.cost -= share
+            self.qty += closing
+            qty -= closing
+        self.qty += qty
+        self.cost += qty * price
+
+
+class Positions:
+    """Positions by account and symbol, derived from fills by average cost."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], _Held] = {}
+
+    def add(self, fill: Fill) -> None:
+        """Book *fill*, once."""
+        held = self._held.get((fill.account, fill.symbol))
+        if held is None:
+            held = self._held[fill.account, fill.symbol] = _Held()
+        held.add(fill.qty if fill.side is Side.BUY else -fill.qty, fill.price)
+
+    def all(self) -> tuple[Position, ...]:
+        """Everything that was ever traded; sold off has a quantity of 0."""
+        return tuple(
+            Position(
+                account=account,
+                symbol=symbol,
+                qty=held.qty,
+                avg_price=held.cost / held.qty if held.qty else None,
+                realized_pnl=held.profit,
+            )
+            for (account, symbol), held in self._held.items()
+        )

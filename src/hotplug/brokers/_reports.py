@@ -1,0 +1,29 @@
+"""What gateways say of themselves, taken with care: a plugin's ``info`` may raise, or be anything."""
+
+from __future__ import annotations
+
+from hotplug._lifecycle import name_and_text
+from hotplug.brokers._contract import BrokerInfo, IBrokerGateway
+from hotplug.market import GatewayStatus, HealthState
+
+__all__ = ["report_of"]
+
+
+def report_of(gateway: IBrokerGateway) -> BrokerInfo:
+    """What *gateway* published last; one that cannot even say so is unhealthy."""
+    try:
+        report = gateway.info
+        if isinstance(report, BrokerInfo):  # pyright: ignore[reportUnnecessaryIsInstance] - plugins may err
+            return report
+        problem = f"info is a {type(report).__name__}, not a BrokerInfo"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - border to plugin code
+        problem = f"info raised {name_and_text(error)}"
+    return BrokerInfo(
+        broker_id="",
+        type="",
+        status=GatewayStatus.FAILED,
+        health=HealthState.UNHEALTHY,
+        last_error=problem,
+    )
