@@ -253,8 +253,10 @@ def test_a_gateway_that_is_gone_is_not_kept(registry):
     assert len(registry.keeper.books.attached()) == 1
     registry.unregister("main")
     registry.keeper.release("main", registry.keeper.books.attached()[0])
+    registry.keeper.release("absent", None)
     gc.collect()
     assert registry.keeper.books.attached() == ()
+    assert registry.book("main").time_of("A1").utcoffset().total_seconds() == 0
 
 
 # -- settings --------------------------------------------------------------------------------------------
@@ -289,9 +291,13 @@ def test_wrong_settings_register_nothing(registry):
     """
     Options that make no sense are an error of who registers, and nothing stands.
     """
-    with pytest.raises(ValueError, match="brokers/main: mode: "):
-        registry.register("main", MockBroker(), metadata={"mode": "x"})
-    assert len(registry) == 0
+    for register, thing in ((registry.register, MockBroker()), (registry.register_lazy, MockBroker)):
+        with pytest.raises(ValueError, match="brokers/main: mode: "):
+            register("main", thing, metadata={"mode": "x"})
+        assert len(registry) == 0
+    undo = registry.register_lazy("main", MockBroker)
+    registry.supersede(undo, "main", factory=lambda _: StrangeGateway(), metadata={"mode": "read"})
+    assert registry.keeper.books.settings("main").mode == "read"
 
 
 def test_what_a_journal_cannot_follow_is_said(registry, caplog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import copy
 import inspect
 import pickle
@@ -308,6 +309,28 @@ def test_a_stream_waits_as_long_as_it_may(registry):
     assert next(patient).payload.client_order_id == "y"
     stream.close()
     patient.close()
+
+
+def test_a_reader_looks_up_now_and_then(registry, monkeypatch):
+    """
+    A long wait is made of short ones, so that its end, an interrupt or the loop's end is never missed.
+    """
+    monkeypatch.setattr(facade, "SLICE", 0.001)
+    slices, wait = [], concurrent.futures.wait
+    monkeypatch.setattr(concurrent.futures, "wait", lambda *a, **k: slices.append(1) or wait(*a, **k))
+    gateway = StrangeGateway()
+    registry.register("main", gateway)
+    front = registry.sync("main")
+    stream, found = front.events(), []
+    reader = threading.Thread(target=lambda: found.append(next(stream)))
+    reader.start()
+    while len(slices) < 3:
+        pass
+    front.place_order(request("x", account="A1"))
+    reader.join(10)
+
+    assert found[0].payload.client_order_id == "x"
+    stream.close()
 
 
 def test_a_stream_can_be_closed_while_it_waits(registry, home):

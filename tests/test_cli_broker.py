@@ -311,10 +311,12 @@ def test_the_story_of_an_order(ask, journal):
     whole = json.loads(ask("orders", "main", "--json").stdout)
     assert [story["client_order_id"] for story in whole] == ["x1", "x2"]
     assert [event["event"] for event in whole[0]["events"]] == ["intent", "ack", "fill", "fill", "update"]
-    assert [s["client_order_id"] for s in json.loads(ask("orders", "main", "--open", "--json").stdout)] == ["x2"]
-    assert [s["client_order_id"] for s in json.loads(ask("orders", "main", "--user", "ada", "--json").stdout)] == [
-        "x1"
+    assert [s["client_order_id"] for s in json.loads(ask("orders", "main", "--open", "--json").stdout)] == [
+        "x2"
     ]
+    assert [
+        s["client_order_id"] for s in json.loads(ask("orders", "main", "--user", "ada", "--json").stdout)
+    ] == ["x1"]
     assert json.loads(ask("orders", "main", "--user", "eve", "--json").stdout) == []
 
 
@@ -326,7 +328,10 @@ def test_what_nobody_knows_is_marked(ask, folder):
     log.append(order(OrderStatus.UNKNOWN, "doubted"), note="unknown")
     log.append(order(OrderStatus.PENDING_NEW, "intended"), note="intent")
     log.append(order(OrderStatus.PENDING_NEW, "theirs", origin=Origin.EXTERNAL), note="external")
-    told = {story.order["client_order_id"]: story.is_unknown for story in read("main", folder / "main.jsonl").stories}
+    told = {
+        story.order["client_order_id"]: story.is_unknown
+        for story in read("main", folder / "main.jsonl").stories
+    }
     assert told == {"doubted": True, "intended": False, "theirs": False}
     log.close()
 
@@ -424,7 +429,11 @@ def test_halting_without_a_host(ask, folder, quick):
     ]
     answer = ask("resume", "calm", "--json")
     told = json.loads(answer.stdout)
-    assert (answer.exit_code, [halt["reason"] for halt in told["in_force"]], told["hosts"]) == (0, ["hers"], [])
+    assert (answer.exit_code, [halt["reason"] for halt in told["in_force"]], told["hosts"]) == (
+        0,
+        ["hers"],
+        [],
+    )
     assert ask("resume", "pardon", "--user", "ada").exit_code == 0
     assert Halts(HaltFile(folder / "halts.json")).in_force() == ()
 

@@ -15,6 +15,7 @@ import hotplug
 from hotplug import UserExecutionContext
 from hotplug._host._gateways import Gateways
 from hotplug._host._starting import Starting
+from hotplug._lifecycle import Stuck
 from hotplug.brokers._counter import BrokerCounter
 from hotplug.brokers._journal import FileJournal
 from hotplug.brokers._view import GatewayView
@@ -374,7 +375,9 @@ def test_closing_leaves_orders_and_lists_them(world, caplog):
     assert len(world.venue.open_orders) == 3
     assert world.venue.sessions == 0
     assert {gateway.info.status for gateway in (*world.made, mine)} == {"DISCONNECTED"}
-    assert odd.status == "READY"  # what the application registered, and is not built on the template, is its own
+    assert (
+        odd.status == "READY"
+    )  # what the application registered, and is not built on the template, is its own
     assert "brokers/main: order main stays open" in caplog.text
 
 
@@ -501,7 +504,9 @@ def test_grants_follow_the_configuration_without_a_new_gateway(world):
         assert (view.accounts, host.brokers.list_by_tag("us")) == (("A2",), ("main",))
         host.brokers.sync("main", ADA).place_order(request("b", qty=Decimal(6)))
         assert host.apply(world.parse(text.format("A2", 6, "us"))).changed == ()
-        host.apply(world.parse(text.format("A2", 6, "us").replace("plugin='acme'", "plugin='acme'\nrequired=true")))
+        host.apply(
+            world.parse(text.format("A2", 6, "us").replace("plugin='acme'", "plugin='acme'\nrequired=true"))
+        )
         assert host.brokers.get("main") is not gateway
     assert len(world.made) == 2
 
@@ -512,7 +517,9 @@ def test_a_change_that_fails_takes_grants_back(world):
     """
     world.broker()
     one = "[brokers.main]\nplugin='acme'\nconnect=true\naccounts={ada=['A1']}"
-    other = "[brokers.main]\nplugin='acme'\nconnect=true\naccounts={ada=['A2']}\n[brokers.second]\nplugin='acme'"
+    other = (
+        "[brokers.main]\nplugin='acme'\nconnect=true\naccounts={ada=['A2']}\n[brokers.second]\nplugin='acme'"
+    )
     with world.host(one) as host:
         view = host.brokers.get("main", ADA)
         host.brokers.register("second", StrangeGateway())
@@ -730,6 +737,58 @@ def test_a_change_that_fails_later_hands_back(world):
         assert (host.brokers.get("main"), old._core.has_gate, old.info.status) == (old, True, "READY")
         host.brokers.sync("main").place_order(request("x"))
         assert [gateway.info.status for gateway in world.made] == ["READY", "DISCONNECTED"]
+
+
+def test_a_roll_back_that_fails_is_told(world, monkeypatch, caplog):
+    """
+    Where even the way back fails, the log says so, and the change is refused with its own reason.
+    """
+    world.broker()
+
+    async def fail(self):
+        raise BrokerError("no way back")
+
+    monkeypatch.setattr("hotplug.brokers._handover.Handover.roll_back", fail)
+    with world.host(SWAP.format(1, "")) as host:
+        host.brokers.register("second", StrangeGateway())
+        with pytest.raises(hotplug.DuplicateKeyError):
+            host.apply(world.parse(SWAP.format(2, "[brokers.second]\nplugin='acme'")))
+    assert "taking back a hand-over" in caplog.text
+    assert "no way back" in caplog.text
+
+
+def test_a_loop_that_is_blocked_hands_nothing_over(world, monkeypatch):
+    """
+    Where the home loop does not turn, a hand-over fails at its limit and says who blocks it.
+    """
+    world.broker()
+    with world.host(SWAP.format(1, "")) as host:
+        old, run = host.brokers.get("main"), host.home.run
+
+        def stuck(work, patience=30.0):
+            if work.__qualname__ == "Handover.begin":
+                work.close()
+                raise Stuck("hotplug home", 1.0)
+            return run(work, patience)
+
+        monkeypatch.setattr(host.home, "run", stuck)
+        with pytest.raises(PluginError, match="blocks the event loop of 'hotplug home'"):
+            host.apply(world.parse(SWAP.format(2, "")))
+        assert host.brokers.get("main") is old
+        host.brokers.sync("main").place_order(request("x"))
+
+
+def test_a_failed_change_of_what_is_idle(world):
+    """
+    Gateways that nobody had loaded yet are as they were when a change fails.
+    """
+    world.broker()
+    idle = "[brokers.main]\nplugin='acme'\nsettings={{size={}}}\n{}"
+    with world.host(idle.format(1, "")) as host:
+        host.brokers.register("second", StrangeGateway())
+        with pytest.raises(hotplug.DuplicateKeyError):
+            host.apply(world.parse(idle.format(2, "[brokers.second]\nplugin='acme'")))
+        assert host.brokers.get("main").size == 1
 
 
 def test_policies_decide_about_open_orders(world):

@@ -82,6 +82,12 @@ if TYPE_CHECKING:
         BaseAgent as BaseAgent,
     )
     from hotplug.brokers import (
+        BookSettings as BookSettings,
+    )
+    from hotplug.brokers import (
+        BrokerGateway as BrokerGateway,
+    )
+    from hotplug.brokers import (
         BrokerInfo as BrokerInfo,
     )
     from hotplug.brokers import (
@@ -92,6 +98,18 @@ if TYPE_CHECKING:
     )
     from hotplug.brokers import (
         IBrokerRegistry as IBrokerRegistry,
+    )
+    from hotplug.brokers import (
+        OrderLimits as OrderLimits,
+    )
+    from hotplug.brokers import (
+        RateWindow as RateWindow,
+    )
+    from hotplug.brokers import (
+        ReplacePolicy as ReplacePolicy,
+    )
+    from hotplug.brokers import (
+        SyncBrokerGateway as SyncBrokerGateway,
     )
     from hotplug.context import (
         UserExecutionContext as UserExecutionContext,
@@ -217,6 +235,9 @@ if TYPE_CHECKING:
         StartError as StartError,
     )
     from hotplug.errors import (
+        SyncCallOnLoop as SyncCallOnLoop,
+    )
+    from hotplug.errors import (
         ToolError as ToolError,
     )
     from hotplug.errors import (
@@ -293,7 +314,9 @@ __all__ = [
     "ApprovalRequiredError",
     "AuthenticationError",
     "BaseAgent",
+    "BookSettings",
     "BrokerError",
+    "BrokerGateway",
     "BrokerInfo",
     "BrokerRegistry",
     "BrokerUnavailable",
@@ -340,6 +363,7 @@ __all__ = [
     "NotSupported",
     "OrderBusy",
     "OrderDenied",
+    "OrderLimits",
     "OrderNotFound",
     "Outcome",
     "PermissionDenied",
@@ -352,8 +376,10 @@ __all__ = [
     "PluginTimeoutError",
     "Problem",
     "RateLimited",
+    "RateWindow",
     "RegistryChange",
     "RegistryMetrics",
+    "ReplacePolicy",
     "SchemaError",
     "Scope",
     "Service",
@@ -364,6 +390,8 @@ __all__ = [
     "Strategy",
     "StrategyRegistry",
     "StrategyReport",
+    "SyncBrokerGateway",
+    "SyncCallOnLoop",
     "Tool",
     "ToolError",
     "ToolRegistry",
@@ -389,7 +417,10 @@ _HOMES: Final = {
     "hotplug._records": "Changes Discovery Entry Health PluginRecord PluginStatus Problem RegistryChange",
     "hotplug._report": "MroReport mro_report",
     "hotplug.agents": "AgentRegistry AgentRun BaseAgent",
-    "hotplug.brokers": "BrokerInfo BrokerRegistry IBrokerGateway IBrokerRegistry",
+    "hotplug.brokers": (
+        "BookSettings BrokerGateway BrokerInfo BrokerRegistry IBrokerGateway IBrokerRegistry OrderLimits "
+        "RateWindow ReplacePolicy SyncBrokerGateway"
+    ),
     "hotplug.context": "UserExecutionContext",
     "hotplug.errors": (
         "ApprovalRequiredError AuthenticationError BrokerError BrokerUnavailable CircularFactoryError "
@@ -398,8 +429,8 @@ _HOMES: Final = {
         "HotplugError InsufficientFunds InvalidArgumentsError InvalidContextError InvalidRequest "
         "LiveRefused MarketClosed MissingDependencyError NotOfferedError NotRegisteredError NotSupported "
         "OrderBusy OrderDenied OrderNotFound Outcome PermissionDenied PluginContractError PluginError "
-        "PluginImportError PluginTimeoutError RateLimited SchemaError SettingsError StartError ToolError "
-        "ToolTimeoutError UnknownKindError"
+        "PluginImportError PluginTimeoutError RateLimited SchemaError SettingsError StartError "
+        "SyncCallOnLoop ToolError ToolTimeoutError UnknownKindError"
     ),
     "hotplug.events": "Event EventCursor EventEmitter EventHub EventSink HubStats",
     "hotplug.registry": "RegistryMetrics Undo UniversalRegistry",

@@ -39,12 +39,9 @@ class Instant(BrokerGateway):
     environment = Environment.MOCK
     capabilities = frozenset({Capability.QUOTES, Capability.STREAM})
 
-    async def _connect(self):
-        self.running = None
+    async def _connect(self): ...
 
-    async def _disconnect(self):
-        if self.running is not None:
-            self.running.cancel()
+    async def _disconnect(self): ...
 
     async def _place(self, order):
         return order.client_order_id
@@ -57,20 +54,20 @@ class Instant(BrokerGateway):
     async def _quote(self, symbol):
         return quote(symbol, 0)
 
-    async def _subscribe(self, symbols):
-        if self.running is not None:
-            self.running.cancel()
-        self.running = asyncio.create_task(self._pour(sorted(symbols))) if symbols else None
 
-    async def _pour(self, symbols):
-        """Quotes of all symbols, as fast as anybody takes them."""
-        number = 0
-        ready = [[quote(symbol, number) for symbol in symbols] for number in range(100)]
-        while True:
-            number += 1
-            for each in ready[number % 100]:
-                self.report(each)
-            await asyncio.sleep(0)
+class Pouring(Instant):
+    """The same, with quotes of every symbol in turn, as fast as they are taken: none is left out."""
+
+    def __getattribute__(self, name):
+        return pour if name == "stream_quotes" else super().__getattribute__(name)
+
+
+async def pour(symbols):
+    ready = [quote(symbol, number) for number in range(20) for symbol in symbols]
+    while True:
+        for each in ready:
+            yield each
+        await asyncio.sleep(0)
 
 
 async def _ack(request: pb.PlaceOrderRequest, _context: object) -> pb.OrderAck:
@@ -87,7 +84,7 @@ async def _quotes(_request: object, context: grpc.aio.ServicerContext) -> None:
 
 
 async def main() -> None:
-    broker = Instant()
+    broker = Pouring()
     await broker.connect()
     bare = grpc.aio.server()
     handlers = {

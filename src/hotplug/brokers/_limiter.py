@@ -127,9 +127,7 @@ class Limiter:
             if self._flights.heap:
                 self._flights.land_overdue(now)
             route = self._quota.fit(call, account, now, urgent=urgent) if until > now else None
-            if route is not None and not (
-                self._lines.by_key and self._is_behind(route, now, urgent=urgent)
-            ):
+            if route is not None and not (self._lines.by_key and self._is_behind(route, now, urgent=urgent)):
                 ticket = self._flights.take_off(route, until, self._tell)
         if self._mail:
             self._read_mail()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hotplug.brokers._book import Book
     from hotplug.brokers._facade import SyncGateway
     from hotplug.brokers._news import StatusListener
+    from hotplug.brokers._settings import BookSettings
     from hotplug.context import UserExecutionContext
     from hotplug.errors import BrokerError
     from hotplug.market import Order
@@ -105,7 +106,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
             key, gateway = self._named_by_itself(key)
         if not isinstance(key, str) or key in self._table:  # refused before it gets the book of another
             return super().register(key, gateway, tags=tags, metadata=metadata, owner=owner)  # type: ignore[arg-type]
-        settings = checked_settings(metadata or {}, f"{self.name}/{key}")
+        settings = self._settings(key, metadata)
         self._books.tell(key, settings)
         self._keeper.adopt(key, gateway)
         try:
@@ -298,7 +299,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
             record = self._table.get(key)
             if record is not None and record.facts.owner == owner:
                 record.facts = facts_of(facts["tags"], facts["metadata"], owner)
-        self._told(key, facts["metadata"])
+        self._books.tell(key, self._settings(key, facts["metadata"]))
 
     # -- machine room ------------------------------------------------------------------------------
 
@@ -313,18 +314,20 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
         owner: PluginRecord | None = None,
     ) -> Undo:
         """As `UniversalRegistry.register_lazy`; what is loaded works on the book of *key*."""
+        settings = self._settings(key, metadata)
         undo = super().register_lazy(
             key, self._adopting(key, load), tags=tags, metadata=metadata, owner=owner
         )
-        self._told(key, metadata)
+        self._books.tell(key, settings)
         return undo
 
     def supersede(self, old: Undo, key: str, /, **facts: Any) -> Undo:
         """As the base's; the book of *key* stays, and hears of new settings."""
         if facts.get("load") is not None:
             facts["load"] = self._adopting(key, facts["load"])
+        settings = self._settings(key, facts.get("metadata"))
         undo = super().supersede(old, key, **facts)
-        self._told(key, facts.get("metadata"))
+        self._books.tell(key, settings)
         return undo
 
     def replace(self, key: str, item: IBrokerGateway, /) -> IBrokerGateway:
@@ -353,8 +356,8 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
 
         return adopted
 
-    def _told(self, key: str, metadata: Mapping[str, object] | None) -> None:
-        self._books.tell(key, checked_settings(metadata or {}, f"{self.name}/{key}"))
+    def _settings(self, key: str, metadata: Mapping[str, object] | None) -> BookSettings:
+        return checked_settings(metadata or {}, f"{self.name}/{key}")
 
     def _obtain(
         self, key: str, record: Record[IBrokerGateway], context: UserExecutionContext | None

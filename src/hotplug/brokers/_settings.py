@@ -13,7 +13,7 @@ from hotplug.market import Attribution
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NO_LIMITS", "OPERATOR", "BookSettings", "OrderLimits", "ReplacePolicy", "Seat"]
+__all__ = ["BookSettings", "NO_LIMITS", "OPERATOR", "OrderLimits", "ReplacePolicy", "Seat"]
 
 
 class ReplacePolicy(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 from inspect import isasyncgen
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ from hotplug_broker_grpc._wire import StatusCode, grpc, reflection
 from hotplug_broker_grpc.stubs.broker_pb2_grpc import METHODS, SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
     from hotplug_broker_grpc._calls import Call, Counter
     from hotplug_broker_grpc._verbs import Verbs
@@ -72,21 +73,15 @@ class _Border:
             context.set_trailing_metadata(_trailers(call))
         return answer
 
-    async def many(self, request: Any, context: Any) -> None:
+    async def many(self, request: Any, context: Context) -> None:
         """Answer as often as there is something."""
         call: Call | None = None
         try:
             call = self._counter.call(request, context)
             answers = await self._verb(call, request)
-            if isasyncgen(answers):
-                try:
-                    async for answer in answers:
-                        await context.write(answer)
-                finally:
-                    await answers.aclose()
-            else:
-                for answer in answers:
-                    await context.write(answer)
+            await (_write_all(answers, context) if isasyncgen(answers) else _write_list(answers, context))
+        except _GoneError:
+            return
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the border to the gateway
@@ -105,6 +100,29 @@ class _Border:
         # Whether anything was sent is not known, so nothing is said of it; nor is what went wrong in here.
         _log.error("%s failed", self._name, exc_info=error)
         await context.abort(StatusCode.INTERNAL, f"{self._name} failed unexpectedly", trailers)
+
+
+class _GoneError(Exception):
+    """Who asked is not there any more."""
+
+
+async def _write_all(answers: AsyncGenerator[Any], context: Context) -> None:
+    async with aclosing(answers):
+        async for answer in answers:
+            await _write(answer, context)
+
+
+async def _write_list(answers: Iterable[Any], context: Context) -> None:
+    for answer in answers:
+        await _write(answer, context)
+
+
+async def _write(answer: Any, context: Context) -> None:
+    try:
+        await context.write(answer)
+    except Exception as error:
+        # grpc has no name for it: the line broke, or was hung up, while this was being sent.
+        raise _GoneError from error
 
 
 def _trailers(call: Call) -> tuple[tuple[str, str | bytes], ...]:
