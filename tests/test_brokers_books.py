@@ -220,7 +220,7 @@ def test_a_registration_that_fails_leaves_the_book_alone(registry):
 
 def test_one_that_was_connected_before_keeps_its_own_book(home, tmp_path):
     """
-    Registered while it is connected, a gateway brings its book, where none is kept in a file, and none is there yet.
+    Registered while connected, a gateway brings its book, unless orders belong into a file or another book.
     """
     registry = BrokerRegistry()
     gateway, other, live = MockBroker(), MockBroker(), MockBroker(environment=Environment.LIVE)
@@ -327,7 +327,7 @@ def test_what_a_journal_cannot_follow_is_said(registry, caplog):
 )
 def test_where_orders_are_kept(registry, tmp_path, environment, said, kept):
     """
-    Orders of live and sandbox gateways are kept in a file of that key's, others in memory; the option decides.
+    Orders of live and sandbox gateways are kept in a file of their key, others in memory; an option decides.
     """
     metadata = {} if said is None else {"journal": said}
 

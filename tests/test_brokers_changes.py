@@ -6,7 +6,6 @@ import asyncio
 from decimal import Decimal
 
 import pytest
-from puppets import Asking, Hanging, Puppet, connected, fill, limit, order_at_venue, refusal, run
 
 from hotplug.brokers import RateWindow
 from hotplug.errors import (
@@ -18,6 +17,7 @@ from hotplug.errors import (
     OrderNotFound,
 )
 from hotplug.market import CancelScope, OrderChange, OrderRef, OrderStatus, Snapshot
+from puppets import Asking, Hanging, Puppet, connected, fill, limit, order_at_venue, refusal, run, until
 
 S = OrderStatus
 A = OrderRef(client_order_id="a")
@@ -144,7 +144,9 @@ def test_what_is_not_known_cannot_be_cancelled():
 
 
 def test_a_cancel_before_the_ack_is_remembered():
-    """Cancelling while the order is being sent: it is PENDING_CANCEL, and the cancel goes out after the ack."""
+    """
+    Cancelling while the order is being sent: it is PENDING_CANCEL, and the cancel goes out after the ack.
+    """
 
     async def story():
         gateway = await connected(Puppet())
@@ -432,9 +434,7 @@ def test_a_change_of_unknown_outcome_makes_the_order_unknown(raised):
             await gateway.modify_order(A, OrderChange(qty=Decimal(5)))
         assert gateway.order("a").status is S.UNKNOWN
         gateway.known["a"] = order_at_venue("a", qty=Decimal(5))
-        async with asyncio.timeout(10):
-            while gateway.order("a").status is S.UNKNOWN:
-                await asyncio.sleep(0.005)
+        await until(lambda: gateway.order("a").status is not S.UNKNOWN)
         assert (gateway.order("a").qty, gateway.order("a").version) == (5, 2)
         assert gateway.count("modify") == 1
         await gateway.disconnect()
@@ -492,7 +492,9 @@ def test_a_change_waits_for_its_limit_and_looks_again():
 
 
 def test_terms_changed_by_others_are_taken_over():
-    """The venue shows other terms than ours: the order follows, in a new version; older views do not count."""
+    """
+    The venue shows other terms than ours: the order follows, in a new version; older views do not count.
+    """
 
     async def story():
         gateway = await with_order()

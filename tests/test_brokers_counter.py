@@ -78,16 +78,17 @@ def test_nothing_without_a_context(registry, served):
     No context, no gateway: by none of the ways that a registry has.
     """
     served(ADA)
+    ways = (
+        lambda counter: counter.get("main"),
+        lambda counter: counter.get("main", None, default=1),
+        lambda counter: counter["main"],
+        lambda counter: counter.lease("main"),
+        lambda counter: asyncio.run(counter.aget("main")),
+    )
     for counter in (counter_of(registry), counter_of(registry, ADA)):
-        for way in (
-            lambda: counter.get("main"),
-            lambda: counter.get("main", None, default=1),
-            lambda: counter["main"],
-            lambda: counter.lease("main"),
-            lambda: asyncio.run(counter.aget("main")),
-        ):
+        for way in ways:
             with pytest.raises(ContextRequiredError):
-                way()
+                way(counter)
 
 
 def test_every_way_gives_views(registry, served):

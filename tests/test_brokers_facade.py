@@ -40,6 +40,12 @@ def request(name="x", **changes):
     return OrderRequest(**{**facts, **changes})
 
 
+async def turning(until):
+    """Let the loop turn until the thread's event is set."""
+    while not until.is_set():  # noqa: ASYNC110 - it belongs to another thread
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def home():
     home = HomeLoop.own("test home")
@@ -220,8 +226,7 @@ def test_a_call_that_had_begun_is_of_unknown_outcome(registry, monkeypatch):
     class Slow(StrangeGateway):
         async def place_order(self, request, *, deadline=None):
             begun.set()
-            while not go_on.is_set():
-                await asyncio.sleep(0)
+            await turning(go_on)
             return await super().place_order(request)
 
     gateway = Slow()
@@ -245,8 +250,7 @@ def test_an_interrupt_leaves_the_send_running(registry, monkeypatch):
 
     class Slow(StrangeGateway):
         async def place_order(self, request, *, deadline=None):
-            while not go_on.is_set():
-                await asyncio.sleep(0)
+            await turning(go_on)
             return await super().place_order(request)
 
     gateway = Slow()

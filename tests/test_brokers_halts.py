@@ -70,7 +70,7 @@ def test_a_halt_says_what_it_holds_for():
 
 def test_halts_survive_the_process(file):
     """
-    What was halted is halted for whoever reads the file next, with all its facts; the file is the owner's alone.
+    What was halted is so for whoever reads the file next, with all its facts; the file is the owner's alone.
     """
     halts = Halts(file)
     halts.shut(Halt.now("second", key="main", cancel=False))

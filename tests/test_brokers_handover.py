@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from puppets import Asking, Hanging, Puppet, connected, fill, limit, order_at_venue, refusal, run
 
 from hotplug.brokers import ReplacePolicy
 from hotplug.brokers._book import Book
 from hotplug.brokers._handover import Handover
 from hotplug.errors import BrokerUnavailable, GatewayNotReady, GatewayReplaced
 from hotplug.market import GatewayStatus, OrderRef, OrderStatus, Snapshot
+from puppets import Asking, Hanging, Puppet, connected, fill, limit, order_at_venue, refusal, run
 
 S = OrderStatus
 P = ReplacePolicy
@@ -129,7 +129,9 @@ def test_what_flies_lands_first():
 
 
 def test_every_open_id_is_matched():
-    """The new one looks again when the old gate is shut: what is missing is asked for before its gate opens."""
+    """
+    The new one looks again when the old gate is shut: what is missing is asked for before its gate opens.
+    """
 
     async def story():
         old, new = await pair(Asking)

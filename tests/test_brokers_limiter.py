@@ -1196,6 +1196,39 @@ def test_a_call_is_ended_from_another_thread():
     assert isinstance(asyncio.run(main()), Ticket)
 
 
+@story(ONE)
+async def test_a_call_served_by_another_thread_as_it_is_cancelled(line):
+    """
+    Served from one thread and cancelled in its own before it heard of it, a call takes nothing.
+    """
+    [ticket] = take(line.limiter, 1, until=math.inf)
+    first, second = await line.join("a"), await line.join("b")
+
+    assert in_threads(ticket.give_back) == [None]
+    assert line.limiter.limits()[0].waiting == 1
+    first.cancel()
+    await second
+
+    assert line.log == [(0, "b")]
+    assert used(line.limiter) == 1
+
+
+@story(ONE)
+async def test_a_loop_that_was_blocked(line):
+    """
+    Deadlines that passed while the loop was blocked have passed, even where room is there in the end.
+    """
+    take(line.limiter, 1, until=math.inf)[0].done()
+    task = await line.join("a", patience=50.0)
+    line.loop.now = 60.0
+
+    error = await task
+
+    assert line.log == [(60, "a", "refused")]
+    assert str(error) == "place: its deadline passed before its turn came"
+    assert is_open(line.limiter)
+
+
 def test_calls_of_two_loops_stand_in_one_line():
     """
     Loops of two threads take turns; the end of a call in one wakes who waits in the other.

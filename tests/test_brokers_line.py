@@ -7,7 +7,6 @@ import logging
 from decimal import Decimal
 
 import pytest
-from puppets import Asking, Hanging, Puppet, connected, fill, limit, order_at_venue, quote, refusal, run
 
 from hotplug.brokers._book import Book
 from hotplug.errors import AuthenticationError, BrokerUnavailable, DeadlineExceeded, GatewayNotReady
@@ -27,6 +26,19 @@ from hotplug.market import (
     Snapshot,
     StatusChange,
 )
+from puppets import (
+    Asking,
+    Hanging,
+    Puppet,
+    connected,
+    fill,
+    limit,
+    order_at_venue,
+    quote,
+    refusal,
+    run,
+    until,
+)
 
 S = OrderStatus
 G = GatewayStatus
@@ -34,13 +46,6 @@ G = GatewayStatus
 
 def shot(*orders, fills=None, positions=None, balances=None):
     return Snapshot(orders=orders, fills=fills, positions=positions, balances=balances, cursor=None)
-
-
-async def until(condition, gateway=None):
-    """Wait for it, ten seconds at most."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 def statuses(gateway):
@@ -276,7 +281,9 @@ def test_an_order_placed_meanwhile_is_not_missing():
 
 @pytest.mark.parametrize("kind", [Puppet, Asking])
 def test_not_found_is_final_only_where_it_is_promised(kind):
-    """An UNKNOWN order that the venue does not know: REJECTED after ``not_found_final_after``, never before."""
+    """
+    An UNKNOWN order that the venue does not know: REJECTED after ``not_found_final_after``, never before.
+    """
 
     async def story():
         patient = await connected(kind())
@@ -419,7 +426,9 @@ def test_attempts_end_when_somebody_decides(verb):
 
 
 def test_a_gap_is_looked_after():
-    """Events were missed: a new snapshot is taken on the standing line; where that fails, it counts as lost."""
+    """
+    Events were missed: a new snapshot is taken on the standing line; where that fails, it counts as lost.
+    """
 
     async def story():
         gateway = await connected(Puppet())

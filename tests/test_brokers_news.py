@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_a_gateways_life_is_told():
     asyncio.run(live())
 
     states = ["CREATED", "CONNECTING", "SYNCING", "READY", "DRAINING", "DISCONNECTED"]
-    assert told == [("main", old, new) for old, new in zip(states, states[1:], strict=False)]
+    assert told == [("main", old, new) for old, new in pairwise(states)]
 
 
 def test_one_that_raises_harms_nobody(caplog):

@@ -6,11 +6,11 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from puppets import Asking, Hanging, Puppet, connected, limit, order_at_venue, refusal, run
 
 from hotplug.brokers import RateWindow
 from hotplug.errors import AuthenticationError, BrokerUnavailable, GatewayNotReady
 from hotplug.market import GatewayStatus, HealthState, Heartbeat, OrderStatus
+from puppets import Asking, Hanging, Puppet, connected, limit, order_at_venue, refusal, run, until
 
 G = GatewayStatus
 S = OrderStatus
@@ -19,12 +19,6 @@ S = OrderStatus
 class Pinging(Puppet):
     async def _ping(self):
         return await self._do("ping", None, lambda: None)
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 def checks(gateway):

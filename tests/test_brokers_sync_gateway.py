@@ -8,12 +8,12 @@ import sys
 import threading
 
 import pytest
-from puppets import NOTHING, limit, refusal, run
 
 from hotplug.brokers import SyncBrokerGateway
 from hotplug.brokers._flight import EagerTask, begin
 from hotplug.errors import BrokerUnavailable, DeadlineExceeded, InvalidRequest
 from hotplug.market import Environment, OrderRef, OrderStatus, OrderUpdate
+from puppets import NOTHING, limit, refusal, run
 
 S = OrderStatus
 

@@ -459,8 +459,7 @@ async def test_nothing_of_a_view_is_the_gateway(here):
         seen[id(thing)] = thing
         assert not isinstance(thing, IBrokerGateway) or isinstance(thing, GatewayView)
         for name in dir(thing):
-            if not (name.startswith("__") and name.endswith("__")):
-                things.append(getattr(thing, name, None))
+            things += [] if name.startswith("__") else [getattr(thing, name, None)]
         things.extend(getattr(thing, "__dict__", {}).values())
     for name in ("__dict__", "__closure__", "__self__", "__wrapped__"):
         assert not hasattr(here.ada, name)
@@ -662,7 +661,7 @@ def test_an_iterator_without_aclose_can_be_left():
 
 def test_cancelling_at_a_strange_gateway_by_user_and_origin():
     """
-    Cancelling all takes own orders unless told otherwise, those of one user where told so; errors are results.
+    Cancelling all takes own orders unless told otherwise, or those of one user; errors are results.
     """
 
     async def go():

@@ -82,7 +82,7 @@ def plugin_code(tmp_path):
 
 def test_a_loop_that_stands_still_is_seen(registry, home, plugin_code, caplog):
     """
-    While plugin code blocks the home loop no gateway is healthy, and all are UNKNOWN; afterwards they are again.
+    While plugin code blocks the home loop no gateway is healthy, all are UNKNOWN; afterwards they are again.
 
     The log names the plugin, the file and the line, once; and says when it is over.
     """
@@ -250,7 +250,7 @@ def raise_it():
 
 def test_one_bad_gateway_hides_no_other(registry, home):
     """
-    Of a hundred gateways, one that hangs, one that raises, one of nonsense and one mute are not healthy; all others are.
+    Of a hundred gateways, those that hang, raise or talk nonsense are not healthy; all the others are.
     """
     bad = {"hangs": hang, "raises": raise_it, "nonsense": lambda: "fine", "clings": hang_on}
     for number in range(96):

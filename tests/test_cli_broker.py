@@ -42,7 +42,14 @@ class Acme(MockBroker):
     def __init__(self, *, broker_id: str = "acme"):
         super().__init__(broker_id=broker_id)
 """
-CONFIG = '[host]\ndata = "data"\n[brokers.main]\nplugin = "acme"\nconnect = true\njournal = true\naccounts = {{ ada = ["A1"], bob = ["B1"] }}\n{}'
+CONFIG = """[host]
+data = "data"
+[brokers.main]
+plugin = "acme"
+connect = true
+journal = true
+accounts = {{ ada = ["A1"], bob = ["B1"] }}
+{}"""
 ONE = Decimal(1)
 
 
@@ -250,7 +257,7 @@ def test_a_list_of_nothing(cli, tmp_path):
 
 def test_health_says_what_is_wrong(ask, journal, folder):
     """
-    Nothing wrong is exit code 0; a connection that is not READY, an unknown order and a halt are 1, each named.
+    Nothing wrong is exit code 0; a connection not READY, an unknown order and a halt are 1, each named.
     """
     journal.append(StatusChange(old=GatewayStatus.SYNCING, new=GatewayStatus.READY))
     answer = ask("health")
@@ -506,7 +513,7 @@ def test_a_host_that_does_not_answer_is_named(ask, journal, quick):
 
 def test_what_was_not_cancelled_is_told(ask, folder, journal, quick):
     """
-    Orders that a host could not cancel are named, a host that is at it still is said to be, and the code is 1.
+    Orders that a host could not cancel are named, as is a host that is at it still; the code is 1.
     """
     acks = Acks(folder / "acks")
     acks.write(1, done=True, results=[hotplug.BrokerError("too late")])

@@ -64,7 +64,9 @@ import acme_world as world
 from hotplug import PluginContext
 
 class Broker(world.Base):
-    def __init__(self, *, context: PluginContext, broker_id: str = "", size: int = 0, environment: str = "mock"):
+    def __init__(
+        self, *, context: PluginContext, broker_id: str = "", size: int = 0, environment: str = "mock"
+    ):
         super().__init__(**world.settings(broker_id, environment))
         self.key, self.context, self.size = broker_id, context, size
         world.made.append(self)
@@ -183,7 +185,7 @@ def state(host, name):
         (
             "[brokers.main]\njournal = 3\n[brokers.main.accounts]\nada = ['A', '']",
             5,
-            "[brokers.main.journal] Expected `bool`, got `int`; accounts.ada[1]: an account's name is not blank",
+            "[brokers.main.journal] Expected `bool`, got `int`; accounts.ada[1]: an account's name is not",
         ),
     ],
 )
@@ -256,7 +258,8 @@ async def _connect(self):
 """
     world.inside.asyncio = asyncio
     world.broker(body=body)
-    config = "load_timeout = 0.2\n[brokers.bad]\nplugin='acme'\nconnect=true\n[brokers.good]\nplugin='acme'\nconnect=true"
+    both = "".join(f"[brokers.{key}]\nplugin='acme'\nconnect=true\n" for key in ("bad", "good"))
+    config = f"load_timeout = 0.2\n{both}"
 
     with world.host(config) as host:
         assert [gateway.broker_id for gateway in host.brokers.get_healthy()] == ["good"]
@@ -383,7 +386,7 @@ def test_closing_leaves_orders_and_lists_them(world, caplog):
 
 def test_closing_cancels_where_it_is_told_to(world):
     """
-    With on_shutdown = "cancel" own orders are cancelled before the goodbye; a change of configuration does not.
+    With on_shutdown = "cancel" own orders are cancelled before the goodbye, and by no other change.
     """
     world.broker()
     text = "[brokers.main]\nplugin='acme'\nconnect=true\non_shutdown='cancel'\nsettings={{size={}}}"
@@ -488,10 +491,13 @@ def test_sessions_give_views(world):
 
 def test_grants_follow_the_configuration_without_a_new_gateway(world):
     """
-    apply() with other accounts and limits reaches the running gateway and the views that are out; it is the same one.
+    apply() with other accounts and limits reaches the running gateway and the views that are out.
     """
     world.broker()
-    text = "[brokers.main]\nplugin='acme'\nconnect=true\naccounts={{ada=['{}']}}\nlimits={{max_qty={}}}\ntags=['{}']"
+    text = (
+        "[brokers.main]\nplugin='acme'\nconnect=true\n"
+        "accounts={{ada=['{}']}}\nlimits={{max_qty={}}}\ntags=['{}']"
+    )
     with world.host(text.format("A1", 5, "eu")) as host:
         gateway, view = host.brokers.get("main"), host.brokers.get("main", ADA)
         host.brokers.sync("main", ADA).place_order(request("a", qty=Decimal(5)))
@@ -578,7 +584,7 @@ def test_code_that_works_for_users_gets_views_only(world, user):
 
 def test_who_is_bound_to_a_user_serves_that_user(world):
     """
-    An agent or strategy of ada's session gets ada's views outside of any run; a tool gets none outside of a call.
+    An agent or strategy of ada's session gets ada's views, in a run or not; a tool none outside of a call.
     """
     world.broker()
     world.uses()
@@ -650,7 +656,7 @@ SWAP = "[brokers.main]\nplugin='acme'\nconnect=true\nsettings={{size={}}}\n{}"
 
 def test_orders_go_over_to_the_next_gateway(world):
     """
-    A changed setting makes a new gateway on the same book: open orders are known to it, ids and streams go on.
+    A changed setting makes a new gateway on the same book: open orders, ids and streams go on.
     """
     world.broker()
     with world.host(SWAP.format(1, "")) as host:
@@ -863,7 +869,7 @@ def test_one_that_is_no_template_cannot_take_over(world):
 
 def test_a_gateway_that_goes_is_disconnected(world):
     """
-    A gateway whose configuration is removed is disconnected, whoever connected it; its orders stay in the book.
+    A gateway whose configuration is removed is disconnected, whoever connected it; its orders stay known.
     """
     world.broker()
     with world.host("[brokers.main]\nplugin='acme'") as host:

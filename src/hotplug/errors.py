@@ -12,6 +12,7 @@ Every exception that hotplug raises.
     ├── ConfigError (ValueError)                a configuration that was rejected whole
     ├── HostError (RuntimeError)                a host asked for what its state does not allow
     │   ├── StartError                          a required plugin that does not work
+    │   ├── SyncCallOnLoop                      a blocking call on the loop that must answer it
     │   └── UnknownKindError (KeyError)         a kind that the host was not given
     ├── SchemaError (TypeError)                 a signature that cannot be a schema
     ├── PluginError                             a plugin misbehaved; the cause is chained

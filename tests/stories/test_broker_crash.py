@@ -157,7 +157,9 @@ def test_two_hundred_killed_processes_send_nothing_twice(lanes):
         for name, story in told.items():
             truth = venue.orders.get(name, {"status": "NOT_FOUND"})["status"]
             status = story["status"]
-            assert status == "UNKNOWN" or status == truth or (truth == "NOT_FOUND" and status == "REJECTED"), (
+            assert (
+                status == "UNKNOWN" or status == truth or (truth == "NOT_FOUND" and status == "REJECTED")
+            ), (
                 name,
                 status,
                 truth,

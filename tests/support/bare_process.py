@@ -11,7 +11,7 @@ from decimal import Decimal
 import grpc
 
 from hotplug.brokers import BrokerGateway
-from hotplug.market import Capability, Environment, OrderStatus, Quote, Snapshot
+from hotplug.market import Capability, Environment, Quote, Snapshot
 from hotplug_broker_grpc import _convert as convert
 from hotplug_broker_grpc import serve
 from hotplug_broker_grpc.stubs import broker_pb2 as pb
@@ -76,11 +76,19 @@ async def _ack(request: pb.PlaceOrderRequest, _context: object) -> pb.OrderAck:
     )
 
 
+async def _quote(request: pb.SymbolRequest, _context: object) -> pb.Quote:
+    return convert.QUOTE.encode(quote(request.symbol, 0))
+
+
 async def _quotes(_request: object, context: grpc.aio.ServicerContext) -> None:
     ready = [convert.QUOTE.encode(quote(symbol, 0)) for symbol in SYMBOLS]
     while True:
         for each in ready:
             await context.write(each)
+
+
+async def _cpu(_request: bytes, _context: object) -> bytes:
+    return repr(time.process_time()).encode()
 
 
 async def main() -> None:
@@ -90,6 +98,10 @@ async def main() -> None:
     handlers = {
         "Place": grpc.unary_unary_rpc_method_handler(
             _ack, pb.PlaceOrderRequest.FromString, pb.OrderAck.SerializeToString
+        ),
+        "Cpu": grpc.unary_unary_rpc_method_handler(_cpu),
+        "Quote": grpc.unary_unary_rpc_method_handler(
+            _quote, pb.SymbolRequest.FromString, pb.Quote.SerializeToString
         ),
         "Quotes": grpc.unary_stream_rpc_method_handler(
             _quotes, pb.SymbolRequest.FromString, pb.Quote.SerializeToString
@@ -103,7 +115,6 @@ async def main() -> None:
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await bare.stop(None)
     await broker.disconnect()
-    assert OrderStatus.NEW
 
 
 if __name__ == "__main__":

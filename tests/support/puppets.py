@@ -154,7 +154,13 @@ def limit(name: str = "a", *, qty: Any = 2, price: Any = 10, **facts: Any) -> Or
 
 def order_at_venue(name: str | None = "a", status: OrderStatus = OrderStatus.NEW, **facts: Any) -> Order:
     """How a venue sees an order."""
-    terms = {"symbol": "ACME", "side": Side.BUY, "qty": Decimal(2), "type": OrderType.LIMIT, "price": Decimal(10)}
+    terms = {
+        "symbol": "ACME",
+        "side": Side.BUY,
+        "qty": Decimal(2),
+        "type": OrderType.LIMIT,
+        "price": Decimal(10),
+    }
     return Order(**{**terms, "client_order_id": name, "order_id": f"v-{name}", "status": status, **facts})
 
 
@@ -217,3 +223,10 @@ async def refusal(work) -> BrokerError:
     with pytest.raises(BrokerError) as caught:
         await work
     return caught.value
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Turn the loop until *condition* holds, ten seconds at most."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - conditions are of many kinds; the deadline is what matters
+            await asyncio.sleep(0.001)

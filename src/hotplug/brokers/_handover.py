@@ -1,7 +1,7 @@
 """
 One gateway gives way to the next, on one book; at no instant are two gates open.
 
-    begin:  new connects, its gate shut ─▶ old gate shut, places wait a moment ─▶ what flies has landed ─▶ new looks again
+    begin:  new connects, its gate shut ─▶ old gate shut ─▶ what flies has landed ─▶ new looks again
     commit: the book's gate is the new one's, those who waited at the old one are told to get it
     roll_back: the old gate opens again
 """

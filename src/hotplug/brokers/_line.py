@@ -1,7 +1,7 @@
 """
 The life of a connection.
 
-    connect ─▶ CONNECTING ─▶ SYNCING: subscribe, buffer, snapshot, apply, replay, ask for what is missing ─▶ READY
+    connect ─▶ CONNECTING ─▶ SYNCING: subscribe, snapshot, apply, replay, ask for what is missing ─▶ READY
     lost    ─▶ RECONNECTING: pause (exponential, jittered), connect, SYNCING …
     disconnect ─▶ DRAINING: gate shut, sends awaited ─▶ DISCONNECTED
 """
@@ -13,7 +13,7 @@ import contextlib
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hotplug._lifecycle import name_and_text
 from hotplug.brokers._core import CONNECTED
@@ -29,7 +29,7 @@ from hotplug.errors import (
 from hotplug.market import GatewayStatus, Order, OrderRef, OrderStatus, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Iterable
 
     from hotplug.brokers._core import Core
     from hotplug.brokers._held import Held
@@ -96,7 +96,7 @@ class Line:
             raise
 
     @contextlib.asynccontextmanager
-    async def _within(self, until: float, doing: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    async def _within(self, until: float, doing: str) -> AsyncGenerator[None]:
         """Turn running out of time into the error that says so."""
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + until - time.monotonic()):
@@ -158,7 +158,9 @@ class Line:
                 await self.establish(held, until, may_snapshot=False)
 
     async def snapshot(self, until: float) -> tuple[Snapshot, list[Held]]:
-        """The venue's snapshot, applied to the book; and the open orders that it should tell of, but does not."""
+        """
+        The venue's snapshot, applied to the book; and the open orders that it should tell of but does not.
+        """
         core = self._core
         # Only what had its answer before the venue was asked, or none in time, can be missing in it.
         settled = [held for held in core.book.open() if held.task is None or held.phase is Phase.UNKNOWN]
@@ -184,7 +186,7 @@ class Line:
             book.accounts_seen[position.account] = None
 
     def _missing(self, shot: Snapshot, settled: Iterable[Held]) -> list[Held]:
-        """Of those that were *settled*: open orders, and doubtful ones, that the snapshot does not tell of."""
+        """Of those that were *settled*: open and doubtful orders that the snapshot does not tell of."""
         still = [held for held in settled if held.is_open]
         if shot.orders is None:
             return [held for held in still if held.order.status is OrderStatus.UNKNOWN]
@@ -326,7 +328,7 @@ class Line:
             core.book.quotes.end()
 
 
-async def _ended(tasks: Iterable[asyncio.Task[object]]) -> None:
+async def _ended(tasks: Iterable[asyncio.Future[Any]]) -> None:
     """Cancel these and see them end; what a plugin's code does not let end is left behind, and logged."""
     pending = {task for task in tasks if task is not asyncio.current_task() and not task.done()}
     for task in pending:
@@ -334,7 +336,7 @@ async def _ended(tasks: Iterable[asyncio.Task[object]]) -> None:
     if pending:
         _, stuck = await asyncio.wait(pending, timeout=CLEAN_UP)
         for task in stuck:
-            _log.error("%s does not end", task.get_name())
+            _log.error("%r does not end", task)
 
 
 async def _to_the_end(work: Awaitable[None]) -> None:

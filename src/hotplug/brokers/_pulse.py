@@ -1,7 +1,7 @@
 """
 How a gateway is: named checks, looked at regularly, with a memory against flapping.
 
-A report is immutable and cached; whoever reads it asks nobody. One that was not renewed in time counts for nothing.
+A report is immutable and cached; whoever reads it asks nobody. One that was not renewed in time is worthless.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from hotplug.brokers._held import Phase
-from hotplug.errors import AuthenticationError, BrokerError, Outcome, DeadlineExceeded
+from hotplug.errors import AuthenticationError, BrokerError, DeadlineExceeded, Outcome
 from hotplug.market import GatewayStatus, HealthReport, HealthState, OrderStatus
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Pulse:
             held.asks = 0
             return False
         first, longest = ASK_AGAIN
-        pause = min(longest, first * 2 ** min(held.asks, 10))
+        pause = min(longest, first * 2.0 ** min(held.asks, 10))
         return time.monotonic() - held.asked_at >= pause
 
     # -- looking -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import uuid4
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hotplug.brokers import IBrokerGateway
     from hotplug.brokers._view import Desk
-    from hotplug_broker_grpc._wire import Context
+    from hotplug_broker_grpc._wire import Context, Metadata
 
 __all__ = ["UNREAL", "Call", "Counter", "REQUEST_ID"]
 
@@ -44,7 +44,7 @@ class Call:
     token: str | None
     given_id: str | None
     deadline: float | None
-    trailers: list[tuple[str, str | bytes]] = field(default_factory=list[tuple[str, str | bytes]])
+    trailers: Metadata = ()
 
     @property
     def request_id(self) -> str:
@@ -91,7 +91,7 @@ class Counter:
         self.gateways: Final = gateways
         self.principals: Final = principals
         self._private: Final = private
-        self._loopback: Final = loopback
+        self._open: Final = loopback and not principals
         self._strangers: dict[str, Stranger] = {}
 
     def call(self, request: Any, context: Context) -> Call:
@@ -127,9 +127,9 @@ class Counter:
             return self.principals.of(token)
         if self._private:
             return LOCAL
-        if self.principals or not self._loopback:
-            raise _nameless()
-        return None
+        if self._open:
+            return None
+        raise _nameless()
 
     def _anybody(self, gateways: Iterable[IBrokerGateway]) -> Principal:
         # Asked each time: a live gateway may stand under the key by now.

@@ -61,9 +61,9 @@ class Credentials:
         return "Credentials(***)"
 
     @property
-    def metadata(self) -> Metadata:
+    def metadata(self) -> Metadata | None:
         """What goes with each call."""
-        return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
+        return None if self.token is None else (("authorization", f"Bearer {self.token}"),)
 
     def channel(self, target: str) -> Channel:
         """A channel to *target*; `AuthenticationError` where others could read the token on its way."""
@@ -140,8 +140,10 @@ class Line:
         """A stream without an end, which says something every *silence* seconds at least."""
         return Stream(method(request, metadata=self._with(None)), doing, silence)
 
-    def _with(self, call_id: str | None) -> Metadata:
-        return self._metadata if call_id is None else (*self._metadata, (REQUEST_ID, call_id))
+    def _with(self, call_id: str | None) -> Metadata | None:
+        if call_id is None:
+            return self._metadata
+        return (*(self._metadata or ()), (REQUEST_ID, call_id))
 
     async def close(self) -> None:
         """Hang up; calls under way end."""

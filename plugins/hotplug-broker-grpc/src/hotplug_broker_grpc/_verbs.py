@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hotplug.market import BrokerEvent, Order, OrderAck, Quote, RateLimit
     from hotplug_broker_grpc._calls import Call, Counter
     from hotplug_broker_grpc._codec import Codec
+    from hotplug_broker_grpc._wire import Metadata
 
 __all__ = ["LASTING", "Verbs"]
 
@@ -33,7 +34,7 @@ T = TypeVar("T")
 LASTING: Final = "journal:"
 """What the name of a memory begins with that outlives the server's process."""
 MOST_EVENTS: Final = 256
-MOST_QUOTES: Final = 512
+MOST_QUOTES: Final = 1024
 HEARTBEATS: Final = (0.05, 1.0, 60.0)
 """The shortest, the usual and the longest pause between two heartbeats, in seconds."""
 
@@ -172,7 +173,7 @@ class Verbs:
             task.add_done_callback(self._sends.discard)
             return await asyncio.shield(task)
         finally:
-            call.trailers += await _usage(call)
+            call.trailers = await _usage(call)
 
     def stop(self) -> None:
         """End the streams: they would not end by themselves."""
@@ -306,21 +307,21 @@ def _result(result: Any) -> pb.CancelResult:
     return pb.CancelResult(order=convert.ORDER.encode(result))
 
 
-async def _usage(call: Call) -> list[tuple[str, str | bytes]]:
+async def _usage(call: Call) -> Metadata:
     """The fullest window of the gateway, as headers that others use as well."""
     try:
         limits: Sequence[RateLimit] = await call.gateway.rate_limits()
     except BrokerError:
-        return []
+        return ()
     fullest = max(limits, key=_fullness, default=None)
     if fullest is None:
-        return []
-    return [
+        return ()
+    return (
         ("x-ratelimit-name", fullest.name),
         ("x-ratelimit-limit", str(fullest.limit)),
         ("x-ratelimit-remaining", str(fullest.remaining)),
         ("x-ratelimit-reset", f"{fullest.window:g}"),
-    ]
+    )
 
 
 def _fullness(limit: RateLimit) -> float:
