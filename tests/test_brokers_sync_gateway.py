@@ -319,3 +319,36 @@ def test_it_begins_from_a_callback_too():
         await made[0]
 
     run(story)
+
+
+def test_what_cannot_be_waited_for_is_told_to_who_waits():
+    """As in every task, who waits for no future, for one of another loop or for itself gets an error."""
+
+    class Odd:
+        def __init__(self, yielded):
+            self.yielded = yielded
+
+        def __await__(self):
+            yield self.yielded
+
+    async def waits_for(what):
+        with pytest.raises(RuntimeError, match="no future|another loop|itself"):
+            await what
+        await asyncio.sleep(0)
+
+    async def story():
+        other = asyncio.new_event_loop()
+        try:
+            await eager(waits_for(Odd(17)))
+            await eager(waits_for(Odd(asyncio.get_running_loop().create_future())))
+            await eager(waits_for(other.create_future()))
+        finally:
+            other.close()
+
+        async def itself():
+            await asyncio.sleep(0)
+            await waits_for(asyncio.current_task())
+
+        await eager(itself())
+
+    run(story)

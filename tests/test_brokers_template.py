@@ -778,6 +778,10 @@ def test_only_a_correction_shrinks():
         assert gateway.order("a").filled_qty == 3
         gateway.says("a", S.PARTIALLY_FILLED, filled_qty=Decimal(1), avg_price=Decimal(8), correction=True)
         assert (gateway.order("a").filled_qty, gateway.order("a").leaves_qty) == (1, 3)
+        [position] = await gateway.get_positions()
+        assert position.qty == 1
+        gateway.says("a", S.PARTIALLY_FILLED, filled_qty=Decimal(1), correction=True)
+        assert (await gateway.get_positions())[0].qty == 1
         await gateway.disconnect()
 
     run(story)

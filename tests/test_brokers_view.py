@@ -482,7 +482,7 @@ def test_a_view_is_not_made_by_hand():
         view.accounts = ("B1",)
     with pytest.raises(AttributeError):
         view.mine = 1
-    with pytest.raises(KeyError):
+    with pytest.raises(AttributeError):
         _ = object.__new__(GatewayView).broker_id
 
 

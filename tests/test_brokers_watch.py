@@ -49,12 +49,17 @@ def home():
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Everything that takes seconds takes hundredths."""
+    """Everything that takes seconds takes hundredths, but for the patience with the loop."""
     monkeypatch.setattr(watching, "TICK", 0.005)
-    monkeypatch.setattr(watching, "LAG_LIMIT", 0.05)
     monkeypatch.setattr(watching, "ASKING_LIMIT", 0.02)
     monkeypatch.setattr(watching, "FIRST_ANSWER", 0.05)
     monkeypatch.setattr(watching, "PAUSES", (0.005, 0.02))
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A loop is late after a twentieth of a second."""
+    monkeypatch.setattr(watching, "LAG_LIMIT", 0.05)
 
 
 @pytest.fixture
@@ -80,7 +85,7 @@ def plugin_code(tmp_path):
 # -- the loop --------------------------------------------------------------------------------------
 
 
-def test_a_loop_that_stands_still_is_seen(registry, home, plugin_code, caplog):
+def test_a_loop_that_stands_still_is_seen(registry, home, impatient, plugin_code, caplog):
     """
     While plugin code blocks the home loop no gateway is healthy, all are UNKNOWN; afterwards they are again.
 
@@ -106,7 +111,7 @@ def test_a_loop_that_stands_still_is_seen(registry, home, plugin_code, caplog):
     assert caplog.text.count("blocked by") == 1
 
 
-def test_asking_does_not_wait_for_the_watch(home, quick):
+def test_asking_does_not_wait_for_the_watch(home, impatient):
     """
     That a loop is late is known by the clock alone, whether or not the watch gets to run.
     """

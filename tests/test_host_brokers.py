@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 import time
+import weakref
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -19,6 +22,7 @@ from hotplug._lifecycle import Stuck
 from hotplug.brokers._counter import BrokerCounter
 from hotplug.brokers._journal import FileJournal
 from hotplug.brokers._view import GatewayView
+from hotplug.context import serving
 from hotplug.errors import (
     BrokerError,
     ConfigError,
@@ -30,8 +34,10 @@ from hotplug.errors import (
     PluginError,
     ToolError,
 )
-from hotplug.market import OrderRequest, OrderType, Side, TimeInForce
+from hotplug.market import Bar, OrderRef, OrderRequest, OrderType, Side, TimeInForce
+from hotplug.strategies import Strategy, run_strategy
 from hotplug_broker_mock import MockBroker, MockVenue
+from hotplug_broker_paper import PaperBroker
 from strangers import StrangeGateway
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -539,6 +545,7 @@ def test_a_change_that_fails_takes_grants_back(world):
 async def all_ways(context, caller):
     """Everything that code may try to come to the operator's gateway, and what it got."""
     counter = context.registries["brokers"]
+    assert serving.get() == caller
     got = [type(counter)]
     for attempt in (
         lambda: counter.get("main"),
@@ -557,6 +564,10 @@ async def all_ways(context, caller):
     for value in vars(type(context.registries)).values():
         assert not isinstance(value, hotplug.BrokerRegistry)
     assert not hasattr(context.registries, "__dict__")
+    for registry, asks in (("tools", "offer_of"), ("agents", "resident"), ("tools", "explain")):
+        way = getattr(context.registries[registry], asks)
+        for name in ("__self__", "__closure__", "__dict__", "__wrapped__", "__func__"):
+            assert not hasattr(way, name)
     return [str(each) for each in got]
 
 
@@ -649,6 +660,54 @@ def test_what_a_tool_says_of_a_refusal_is_safe(world):
     assert world.venue.calls("place") == ()
 
 
+class Buyer(Strategy):
+    """Buys on the first bar."""
+
+    async def on_bar(self, bar):
+        if bar.time.day == 2:
+            await self.trader.place(OrderRequest(symbol="X", side=Side.BUY, qty=Decimal(1)))
+
+
+def test_a_strategy_runs_on_its_users_view(world):
+    """
+    A run on a view trades on the view's only account, and its orders say for whom, by what and in which run.
+    """
+    bars = [
+        Bar(
+            symbol="X",
+            time=datetime(2024, 1, day, tzinfo=UTC),
+            open=Decimal(1),
+            high=Decimal(1),
+            low=Decimal(1),
+            close=Decimal(1),
+            volume=Decimal(100),
+        )
+        for day in (2, 3)
+    ]
+
+    async def live():
+        async with world.host() as host:
+            grants = {"accounts": {"ada": ["A1"], "cleo": ["C1", "C2"]}}
+            host.brokers.register("paper", PaperBroker(), metadata=grants)
+            await host.brokers.get("paper").connect()
+            view = host.brokers.get("paper", ADA)
+            report = await run_strategy(Buyer(), view, bars, context=ADA)
+            several = host.brokers.get("paper", UserExecutionContext("cleo"))
+            other = await run_strategy(Buyer(), several, bars, account="C2")
+            with pytest.raises(PermissionDenied):
+                await run_strategy(Buyer(), several, bars, context=UserExecutionContext("cleo"))
+            return report, other
+
+    report, other = asyncio.run(live())
+
+    [order] = report.orders
+    assert (report.error, report.account, order.status) == (None, "A1", "FILLED")
+    said = order.attribution
+    assert (said.user, said.account, said.strategy, said.run) == ("ada", "A1", "Buyer", ADA.run_id)
+    [order] = other.orders
+    assert (other.account, order.attribution.user, order.attribution.run) == ("C2", "cleo", other.run)
+
+
 # -- changing places -------------------------------------------------------------------------------------
 
 SWAP = "[brokers.main]\nplugin='acme'\nconnect=true\nsettings={{size={}}}\n{}"
@@ -678,6 +737,25 @@ def test_orders_go_over_to_the_next_gateway(world):
         assert {event.generation for event in told} >= {1, 2}
         with pytest.raises(GatewayReplaced):
             front.place_order(request("z"))
+
+
+def test_the_new_gate_is_open_although_the_old_gateway_is_leased(world):
+    """
+    After a hand-over orders go through the new gateway at once; who leases the old one may look and cancel.
+    """
+    world.broker()
+    with world.host(SWAP.format(1, "")) as host:
+        host.brokers.sync("main").place_order(request("x"))
+        with host.brokers.lease("main") as old:
+            host.apply(world.parse(SWAP.format(2, "")))
+
+            host.brokers.sync("main").place_order(request("y"))
+            with pytest.raises(GatewayReplaced):
+                host.home.run(old.place_order(request("z")))
+            assert old.info.status == "READY"
+            cancelled = host.home.run(old.cancel_order(OrderRef(client_order_id="x")))
+        assert cancelled.status == "CANCELED"
+    assert [call.client_order_id for call in world.venue.calls("place")] == ["x", "y"]
 
 
 def test_two_sessions_are_never_open_where_the_venue_has_one(world):
@@ -879,6 +957,28 @@ def test_a_gateway_that_goes_is_disconnected(world):
         until(lambda: world.made[0].info.status == "DISCONNECTED")
         report = host.close()
     assert [order.client_order_id for order in report.open_orders] == ["x"]
+
+
+def test_a_host_with_brokers_keeps_nothing_alive(world):
+    """
+    Hosts that came and went leave no gateway, no view, no façade and no plugin behind.
+    """
+    world.broker()
+    world.uses()
+    config = "[brokers.main]\nplugin='acme'\nconnect=true\naccounts={ada=['A1']}"
+    left = []
+    for _ in range(5):
+        with world.host(config) as host, host.session(ADA) as session:
+            view, front = session.brokers.get("main"), host.brokers.sync("main", ADA)
+            front.place_order(request(f"x{len(left)}"))
+            host.brokers.subscribe_status(lambda key, change, kept=(view, front): None)
+            agent = session.agents.get("agent")
+            left += map(weakref.ref, (host, view, front, agent, world.made.pop(), host.brokers.book("main")))
+        del host, session, view, front, agent
+        world.inside.services.clear()
+    gc.collect()
+
+    assert [thing() for thing in left if thing() is not None] == []
 
 
 # -- the watch -------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ from hotplug.market import (
     Snapshot,
     StatusChange,
 )
-from hotplug_broker_grpc import GrpcBroker, Principal, Role, _broker, _line, _verbs
+from hotplug_broker_grpc import GrpcBroker, Principal, Role, _line, _quotes, _verbs
 from hotplug_broker_grpc.stubs import broker_pb2 as pb
 from hotplug_broker_mock import MockBroker, MockVenue
 from serving import far
@@ -400,8 +400,8 @@ def test_what_nobody_knows_is_asked_for(fault):
 
     async def breaks(request, *, deadline=None):
         if fault == "crash_after":
-            await place(request)
             broken.readers.clear()  # nobody tells of it
+            await place(request)
         raise RuntimeError("bug")
 
     broken.place_order = breaks
@@ -672,7 +672,7 @@ def test_quotes_come_again_after_their_stream_broke(monkeypatch):
     """
     Whatever ended it: it is opened again, while orders go on as if nothing were.
     """
-    monkeypatch.setattr(_broker, "QUOTE_PAUSES", (0.001, 0.002))
+    monkeypatch.setattr(_quotes, "PAUSES", (0.001, 0.002))
     with far(mock()) as there:
         board = there.gateway.book.quotes
 
@@ -746,7 +746,7 @@ def test_a_line_that_broke_is_found_again_without_gap_or_duplicate():
 
 def test_a_server_that_forgot_is_a_gap():
     """
-    Another log over there: what was missed is learnt from the snapshot, and everything stands as at the venue.
+    Another log over there: what was missed is learnt from the snapshot; all stands as at the venue.
     """
     venue = MockVenue()
     with far(mock(venue=venue)) as there:
@@ -786,12 +786,8 @@ def test_a_far_broker_that_loses_its_venue_is_lost_here():
                 events = broker.events()
                 far_broker.venue.on("connect", times=3, fault="unavailable")
                 far_broker.venue.disconnect_all("the venue hung up")
-                reasons = {}
-                while GatewayStatus.READY not in reasons:
-                    payload = (await anext(events)).payload
-                    if isinstance(payload, StatusChange):
-                        reasons[payload.new] = payload.reason
-                assert "RECONNECTING" in reasons[GatewayStatus.RECONNECTING]
+                assert "RECONNECTING" in await _reason_for(events, GatewayStatus.RECONNECTING)
+                await _reason_for(events, GatewayStatus.READY)
                 await broker.place_order(order())
 
         run(test())
@@ -806,11 +802,18 @@ def test_a_server_that_says_nothing_is_dead(monkeypatch):
 
         async def test():
             async with connected(there.address, heartbeat=0.05) as broker:
-                await until(lambda: broker.status is GatewayStatus.RECONNECTING)
-                assert "nothing was heard" in broker.info.last_error
-                assert not broker.info.healthy
+                reason = await _reason_for(broker.events(), GatewayStatus.RECONNECTING)
+                assert "nothing was heard" in reason
 
         run(test())
+
+
+async def _reason_for(events, status):
+    """Why the gateway came into *status*, once it does."""
+    async for event in events:
+        if isinstance(event.payload, StatusChange) and event.payload.new is status:
+            return event.payload.reason
+    raise AssertionError(f"it never was {status}")
 
 
 def test_heartbeats_keep_it_well():
@@ -843,12 +846,8 @@ def test_nonsense_from_the_server_is_a_lost_line(monkeypatch):
                 monkeypatch.setattr("hotplug_broker_grpc._convert.encode_event", lambda event: iter([wrong]))
                 events = broker.events()
                 there.call(there.gateway.place_order(order()))
-                reasons = ""
-                while "RECONNECTING" not in reasons:
-                    payload = (await anext(events)).payload
-                    if isinstance(payload, StatusChange):
-                        reasons += f"{payload.new}: {payload.reason}"
-                assert "Order.side: 0 is no Side" in reasons
+                reason = await _reason_for(events, GatewayStatus.RECONNECTING)
+                assert "Order.side: 0 is no Side" in reason
 
         run(test())
 
@@ -967,7 +966,12 @@ def test_a_host_runs_it_by_its_settings(monkeypatch, tmp_path):
             [brokers.far]
             plugin = "grpc"
             connect = true
-            settings = {{ target = "{there.address}", token = {{ env = "FAR_TOKEN" }}, tls = true, ca = "{TLS}/ca.pem", heartbeat = 0.5 }}
+            [brokers.far.settings]
+            target = "{there.address}"
+            token = {{ env = "FAR_TOKEN" }}
+            tls = true
+            ca = "{TLS}/ca.pem"
+            heartbeat = 0.5
         """
         with hotplug.Host(hotplug.Config.parse(config)) as host:
             broker = host.brokers.get("far")

@@ -8,7 +8,7 @@ from typing import ClassVar
 from hotplug.testing import BrokerContract, Faults
 from hotplug_broker_grpc import GrpcBroker, Principal, Role
 from hotplug_broker_mock import MockBroker, MockVenue
-from serving import far
+from serving import Far, far
 
 QUICK = {"reconnect_delays": (0.001, 0.01), "check_interval": 0.02}
 
@@ -16,8 +16,9 @@ QUICK = {"reconnect_delays": (0.001, 0.01), "check_interval": 0.02}
 class Hand(Faults):
     """What the suite does at the venue behind the server."""
 
-    def __init__(self, venue: MockVenue) -> None:
+    def __init__(self, venue: MockVenue, there: Far) -> None:
         self.venue = venue
+        self.there = there
 
     def received(self) -> list[str]:
         return [str(call.client_order_id) for call in self.venue.calls("place")]
@@ -37,6 +38,13 @@ class Hand(Faults):
 
     def lose_order(self) -> None:
         self.venue.on("place", fault="timeout_before")
+
+    def disconnect(self) -> None:
+        self.there.call(self._restart())
+
+    async def _restart(self) -> None:
+        await self.there.server.stop(0.0)
+        await self.there.serve()
 
     def fill(self, client_order_id: str) -> None:
         self.venue.fill(client_order_id)
@@ -58,7 +66,7 @@ class TestGrpcBroker(BrokerContract):
         self.venue = MockVenue()
         broker = MockBroker(venue=self.venue, accounts=self.accounts, not_found_final_after=0.0, **QUICK)
         with far(broker, tokens=self.tokens) as there:
-            self.address = there.address
+            self.address, self.there = there.address, there
             try:
                 yield
             finally:
@@ -71,7 +79,7 @@ class TestGrpcBroker(BrokerContract):
         return self.make_broker()
 
     def faults(self) -> Hand:
-        return Hand(self.venue)
+        return Hand(self.venue, self.there)
 
 
 class TestGrpcBrokerWithToken(TestGrpcBroker):

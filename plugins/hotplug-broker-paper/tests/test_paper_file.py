@@ -201,6 +201,22 @@ def test_it_goes_on_as_if_nothing_had_been(file):
     assert len([each for each in without[0] if isinstance(each, Fill)]) >= 8
 
 
+def test_a_stop_that_was_reached_stays_so(file):
+    """
+    Elected before the restart without trading, it is a limit order after it: the price need not come back.
+    """
+
+    async def test():
+        async with broker_on(file) as broker:
+            await broker.place_order(order("BUY", 1, "stop", price=99, stop=105))
+            await broker.feed_quote(quote(0, 99, 100))
+            await broker.feed_quote(quote(1, 104, 105))
+        async with broker_on(file) as broker:
+            return [each.price for each in await broker.feed_quote(quote(2, 97, 98))]
+
+    assert run(test) == [99]
+
+
 def test_ids_are_not_used_again(file):
     """
     Numbers of orders and trades go on; a client id that was used is refused by the venue.

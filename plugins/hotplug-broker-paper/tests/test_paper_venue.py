@@ -325,6 +325,48 @@ def test_the_better_price_is_reached_first():
     assert [price for *_, price in fills] == [99, 98, 97, 97]
 
 
+def test_on_the_way_whoever_is_met_first_trades_first():
+    """
+    Going down from 100: the stop at 98 before the limit at 97, the limit at 96 before the stop at 95.
+    """
+    told = Told()
+    told.hold(4)
+    told.sell(2, stop=95, id="stop at 95")
+    told.sell(2, stop=98, id="stop at 98")
+    told.buy(2, price=97, id="limit at 97")
+    told.buy(2, price=96, id="limit at 96")
+
+    fills = told.bar(1, 100, low=90)
+
+    assert [name for name, *_ in fills] == ["stop at 98", "limit at 97", "limit at 96", "stop at 95"]
+
+
+def test_shared_liquidity_goes_to_whoever_is_met_first():
+    """
+    On the way too, the better limit trades first, whoever's it is.
+    """
+    told = Told(shared=True)
+    told.buy(2, price=97, account="ada", id="ada")
+    told.buy(2, price=98, account="bob", id="bob")
+
+    assert told.bar(1, 100, low=90, volume=3) == [("bob", 2, 98), ("ada", 1, 97)]
+
+
+def test_what_has_traded_is_not_set_aside_any_more():
+    """
+    Of 10 to buy at 100, 4 have traded: 600 stay locked. Of 4 to sell, 1 has: 3 cannot be sold elsewhere.
+    """
+    told = Told()
+    told.buy(10, price=100)
+    told.bar(1, 100, volume=4)
+    assert (told.account.locked, told.free) == (600, 99_000)
+    told.venue.cancel(told.venue.find(None, "1", None))
+    told.sell(4, price=100)
+    told.bar(2, 100, volume=1)
+    with pytest.raises(InsufficientFunds, match="1 A to sell, 0 free"):
+        told.sell(1)
+
+
 def test_buyers_and_sellers_share_the_volume():
     """
     A bar's volume is one, whoever takes it.
@@ -558,6 +600,19 @@ def test_an_order_never_trades_on_the_bar_that_it_was_placed_after():
     assert told.bar(2, 51, symbol="B") == [("1", 1, 51)]
 
 
+def test_market_time_never_goes_back():
+    """
+    With one symbol at minute 5, another one's bar of minute 3 does not make it earlier than that.
+    """
+    told = Told()
+    told.bar(5, 100, symbol="A")
+    told.bar(3, 50, symbol="B")
+    told.buy(1, symbol="B")
+
+    assert told.bar(4, 50, symbol="B") == []
+    assert told.bar(6, 51, symbol="B") == [("1", 1, 51)]
+
+
 def test_an_order_from_before_all_data_trades_on_the_first_bar():
     """
     As long as the market has told no time, there is nothing that could be known.
@@ -592,6 +647,17 @@ def test_an_order_takes_a_while_to_arrive_and_another_to_trade():
 
     assert told.quote(11, 99, 100) == []
     assert told.quote(12, 99, 102) == [("1", 1, 102)]
+
+
+def test_who_arrives_with_a_quote_is_in_time():
+    """
+    A quote of the very instant at which an order may trade is for it.
+    """
+    told = Told(ack_latency=0.5, fill_latency=1.5)
+    told.quote(10, 99, 100)
+    told.buy(1)
+
+    assert told.quote(12, 99, 101) == [("1", 1, 101)]
 
 
 def test_a_cancel_may_lose_to_a_fill():
@@ -1103,6 +1169,37 @@ def test_reduce_only_never_opens():
     assert told.bar(1, 100) == [("both", 3, 100)]
     assert told.ends() == [("both", "CANCELED")]
     assert told.account.ledger.held("A") == 0
+
+
+def test_a_profit_to_take_and_a_loss_to_stop():
+    """
+    Two orders may wait to reduce one position; when the one has done it, the other ends.
+    """
+    told = Told()
+    told.hold(3)
+    told.sell(3, price=110, reduce_only=True, id="profit")
+    told.sell(3, stop=95, reduce_only=True, id="loss")
+
+    assert told.bar(1, 100, low=90) == [("loss", 3, 95)]
+    assert told.bar(2, 100, high=120) == []
+    assert told.ends() == [("profit", "CANCELED")]
+
+
+def test_reduce_only_leaves_what_others_will_sell():
+    """
+    In a cash account pieces that another order is to sell are not there to be reduced: nobody is left short.
+    """
+    told = Told()
+    told.hold(5)
+    told.sell(4, price=99, id="plain")
+    with pytest.raises(InsufficientFunds, match="2 A to sell, 1 free"):
+        told.sell(2)
+    told.sell(5, reduce_only=True, id="reduce")
+
+    assert told.bar(1, 100) == [("reduce", 1, 100), ("plain", 4, 100)]
+    assert told.account.ledger.held("A") == 0
+    with pytest.raises(InsufficientFunds, match="no position in A to reduce"):
+        told.sell(5, reduce_only=True)
 
 
 def test_reduce_only_ends_when_somebody_else_reduced():

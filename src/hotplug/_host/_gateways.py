@@ -6,7 +6,6 @@ import functools
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
-from weakref import WeakKeyDictionary
 
 from hotplug._host._closing import blocked, finished
 from hotplug._host._data import file_name, orders_folder
@@ -14,6 +13,7 @@ from hotplug._kinds import Scope
 from hotplug._lifecycle import Stuck
 from hotplug._signature import dotted
 from hotplug.errors import BrokerError, ConfigError, HostError, PluginError
+from hotplug.registry._hidden import hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -251,17 +251,17 @@ def _has_a_session(plugin: Plugin) -> bool:
 class _Registries(Mapping[str, "UniversalRegistry[Any]"]):
     """A host's registries, as they come; that of brokers as a counter. Leads to no other."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_behind")
 
     def __getitem__(self, name: str) -> UniversalRegistry[Any]:
-        whole, counter = _behind[self]
+        whole, counter = _behind(self)
         return cast("UniversalRegistry[Any]", counter) if name == KIND else whole[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_behind[self][0])
+        return iter(_behind(self)[0])
 
     def __len__(self) -> int:
-        return len(_behind[self][0])
+        return len(_behind(self)[0])
 
     def __hash__(self) -> int:
         return id(self)
@@ -270,10 +270,11 @@ class _Registries(Mapping[str, "UniversalRegistry[Any]"]):
         return self is other
 
 
-_behind: Final[WeakKeyDictionary[_Registries, tuple[Mapping[str, Any], object]]] = WeakKeyDictionary()
+_behind: Callable[[_Registries], tuple[Mapping[str, Any], object]]
+_behind, _set_behind = hide(_Registries, "_behind")
 
 
 def _without_operator(whole: Mapping[str, Any], counter: object) -> _Registries:
     registries = _Registries()
-    _behind[registries] = whole, counter
+    _set_behind(registries, (whole, counter))
     return registries

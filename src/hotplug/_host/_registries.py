@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from hotplug._host._discreet import Discreet
 from hotplug.errors import ConfigError, UnknownKindError
 
 if TYPE_CHECKING:
@@ -49,7 +50,11 @@ class Registries:
                 raise ConfigError(f"two kinds are called {kind.name!r}: {known!r} and {kind!r}")
             return
         registry = kind.make_registry()
-        registry.explain = lambda key: self._explain(kind.name, key)
+
+        def explain(key: str) -> str:
+            return self._explain(kind.name, key)
+
+        registry.explain = Discreet(explain)
         self._registries[kind.name] = registry
         self._kinds[kind.name] = kind
 
@@ -67,11 +72,11 @@ class Registries:
         """
         agents, tools = self._registries.get("agents"), self._registries.get("tools")
         if hasattr(tools, "offer_of"):
-            cast("ToolRegistry", tools).offer_of = offer_of
+            cast("ToolRegistry", tools).offer_of = Discreet(offer_of)
         if hasattr(agents, "bind"):
             caller = cast("ToolRegistry", tools) if hasattr(tools, "offered") else None
             cast("AgentRegistry", agents).bind(events=events, tools=caller)
-            cast("AgentRegistry", agents).resident = resident
+            cast("AgentRegistry", agents).resident = Discreet(resident)
 
     def limit_abandoned(self, most: int) -> None:
         """How many stuck threads put a tool in quarantine."""

@@ -31,6 +31,7 @@ from hotplug.market import (
     OrderUpdate,
     Origin,
     Position,
+    Side,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ _ANSWERS: Final = _RESTING | {
     OrderStatus.REJECTED,
 }
 _IN_CHANGE: Final = frozenset({OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_REPLACE})
+
+
+# On the way of each order: a member of an enum, looked up by its name, costs ten times a global.
+_PENDING_NEW: Final = OrderStatus.PENDING_NEW
+_WAITING: Final = Phase.WAITING
+_SENDING: Final = Phase.SENDING
+_SETTLED: Final = Phase.SETTLED
 
 
 class NoHalts:
@@ -172,7 +180,7 @@ class Book:
             (account, request.client_order_id),
             request,
             order_of(request, account, attribution, self.time_of(account)),
-            Phase.WAITING,
+            _WAITING,
         )
         self._by_client[held.key] = held
         self._open_of(account)[held] = None
@@ -181,7 +189,7 @@ class Book:
     def intend(self, held: Held) -> None:
         """Write down that it is about to be sent; an `OSError` means that it must not be."""
         self.log.append(held.order, generation=self.generation, note="intent", must=True)
-        held.phase = Phase.SENDING
+        held.phase = _SENDING
         held.sent_at = now = self._clock()
         self.in_flight += 1
         if self.settings.limits.orders_per_minute is not None:
@@ -204,14 +212,14 @@ class Book:
     def accepted(self, held: Held, order_id: str | None) -> None:
         """The venue has it."""
         order = held.order
-        if order.status is OrderStatus.PENDING_NEW and order.order_id is None:
+        if order.status is _PENDING_NEW and order.order_id is None:
             self._accepted_at_once(held, order_id)
         else:
             self._tie(held, order_id)
-            if order.status in _BEFORE_ACK:
-                self._move(held, OrderStatus.NEW, note="ack")
-        if held.order.status is not OrderStatus.REJECTED:
-            self._settle(held)
+            if order.status in _BEFORE_ACK and held.ack is None:  # with an ack, a change is what is in doubt
+                self._move(held, _resting(held), note="ack")
+            if held.order.status is not OrderStatus.REJECTED:
+                self._settle(held)
         if self._orphans:
             self._adopt_orphans(held)
 
@@ -223,6 +231,9 @@ class Book:
         held.order = order = acknowledged(held.order, order_id, now)
         self.log.append(order, generation=self.generation, note="ack")
         held.ack = ack_of(order, held.key[1], now)
+        held.error, held.phase = None, _SETTLED
+        if held.waiters:
+            held.wake()
 
     def refused(self, held: Held, error: BrokerError) -> None:
         """The venue refused it: the same id gives the same error from now on."""
@@ -365,11 +376,19 @@ class Book:
     def _said_filled(self, held: Held, said: OrderUpdate) -> None:
         assert said.filled_qty is not None  # noqa: S101 - the caller looked
         if said.correction:
+            before = held.filled, held.cost
             held.said = held.filled = said.filled_qty
             held.cost = said.filled_qty * (said.avg_price or held.order.avg_price or ZERO)
+            self._correct_position(held, held.filled - before[0], held.cost - before[1])
             self._put(held, {"filled_qty": held.said, "avg_price": said.avg_price}, note="correction")
         elif said.filled_qty > held.said:
             held.said = said.filled_qty
+
+    def _correct_position(self, held: Held, qty: Decimal, cost: Decimal) -> None:
+        """What was told in fills was not so: the position that is made of them loses it again."""
+        if qty:
+            buys = held.order.side is Side.BUY
+            self.positions.trade(held.account, held.order.symbol, qty if buys else -qty, cost / qty)
 
     def _is_changing(self, held: Held) -> bool:
         """A cancel or a change is under way: that it still rests is no news."""

@@ -94,11 +94,12 @@ class Cancels:
         try:
             await self._ask(held, until)
         except BrokerError as error:
-            await core.line.establish(held, until)
+            is_known = await core.line.establish(held, until)
             if not held.is_open:
                 return
             held.cancel_wanted = False
-            if error.outcome is not Outcome.UNKNOWN:
+            # Not by the refusal alone: an attempt before it may have been heard, or it says that all is over.
+            if is_known and error.outcome is not Outcome.UNKNOWN:
                 book.back(held, note="cancel refused")
             raise
         held.cancel_accepted = True

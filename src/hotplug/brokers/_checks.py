@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check_limits", "check_steps", "check_terms", "denied", "lacking", "needs_quote"]
 
+ZERO: Final = Decimal(0)
 HUNDRED: Final = Decimal(100)
+# On the way of each order: a member of an enum, looked up by its name, costs ten times a global.
+GTD: Final = TimeInForce.GTD
 _PRICED: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 _STOPPED: Final = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 
@@ -39,17 +42,17 @@ def check_terms(request: OrderRequest, gateway: BrokerGateway) -> None:
         raise lacking(f"{gateway.broker_id} takes no {request.tif} orders")
     if not request.symbol:
         raise denied("symbol", "an order needs a symbol")
-    if request.qty <= 0:
+    if request.qty <= ZERO:
         raise denied("qty", f"a quantity is more than 0, not {request.qty}")
     _check_price("price", request.price, request.type in _PRICED, request)
     _check_price("stop_price", request.stop_price, request.type in _STOPPED, request)
-    if (request.tif is TimeInForce.GTD) is (request.expire_at is None):
+    if (request.tif is GTD) is (request.expire_at is None):
         raise denied("expire_at", "expire_at belongs to a GTD order, and a GTD order needs one")
     _check_id(request.client_order_id, gateway)
 
 
 def _check_price(name: str, price: Decimal | None, needed: bool, request: OrderRequest) -> None:
-    if needed and (price is None or price <= 0):
+    if needed and (price is None or price <= ZERO):
         raise denied(name, f"a {request.type} order needs a {name} above 0, not {price}")
     if not needed and price is not None:
         raise denied(name, f"a {request.type} order has no {name}: leave it out, or take another type")

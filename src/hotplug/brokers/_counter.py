@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
-from weakref import WeakKeyDictionary
 
 from hotplug.context import UserExecutionContext, serving
 from hotplug.errors import ContextRequiredError, PermissionDenied
+from hotplug.registry._hidden import hide
 from hotplug.registry._table import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from hotplug.brokers._contract import BrokerInfo, IBrokerGateway
@@ -28,9 +28,6 @@ class _Behind:
         self.user: Final = user
 
 
-_behind: Final[WeakKeyDictionary[BrokerCounter, _Behind]] = WeakKeyDictionary()
-
-
 def counter_of(registry: BrokerRegistry, user: UserExecutionContext | None = None) -> BrokerCounter:
     """
     The counter of *registry* for an object that was made for *user*.
@@ -39,7 +36,7 @@ def counter_of(registry: BrokerRegistry, user: UserExecutionContext | None = Non
     only for the user of that call.
     """
     counter = object.__new__(BrokerCounter)
-    _behind[counter] = _Behind(registry, user)
+    _set_behind(counter, _Behind(registry, user))
     return counter
 
 
@@ -50,7 +47,7 @@ class BrokerCounter:
     Nothing here gives the operator's gateway, and nothing can be changed from here.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_behind")
 
     def __init__(self) -> None:
         raise TypeError("a host gives it to plugins")
@@ -64,7 +61,7 @@ class BrokerCounter:
     @property
     def name(self) -> str:
         """What errors call the registry."""
-        return _behind[self].registry.name
+        return _behind(self).registry.name
 
     # -- views -------------------------------------------------------------------------------------
 
@@ -78,38 +75,38 @@ class BrokerCounter:
         one being served or that was granted no account, `NotRegisteredError` for an absent key.
         """
         context = self._served(key, context)
-        return cast("IBrokerGateway", _behind[self].registry.get(key, context, default=default))
+        return cast("IBrokerGateway", _behind(self).registry.get(key, context, default=default))
 
     async def aget(
         self, key: str, context: UserExecutionContext | None = None, *, default: Any = ABSENT
     ) -> IBrokerGateway:
         """`get`, without blocking the loop."""
         context = self._served(key, context)
-        return cast("IBrokerGateway", await _behind[self].registry.aget(key, context, default=default))
+        return cast("IBrokerGateway", await _behind(self).registry.aget(key, context, default=default))
 
     def lease(
         self, key: str, context: UserExecutionContext | None = None
     ) -> AbstractContextManager[IBrokerGateway]:
         """`get`, as a context manager: until its end, the gateway is not closed."""
-        return _behind[self].registry.lease(key, self._served(key, context))
+        return _behind(self).registry.lease(key, self._served(key, context))
 
     def __getitem__(self, key: str) -> NoReturn:
         raise ContextRequiredError(self.name, key)
 
     def get_healthy(self) -> tuple[IBrokerGateway, ...]:
         """Views of the gateways that are ready and well, as far as the served user has accounts there."""
-        registry = _behind[self].registry
+        registry = _behind(self).registry
         well = {id(gateway) for gateway in registry.get_healthy()}
         return self._views(key for key, gateway in registry.loaded() if id(gateway) in well)
 
     def get_by_type(self, type: str) -> tuple[IBrokerGateway, ...]:  # noqa: A002 - the contract's word
         """Views of the loaded gateways of a type, as far as the served user has accounts there."""
-        registry = _behind[self].registry
+        registry = _behind(self).registry
         fitting = {id(gateway) for gateway in registry.get_by_type(type)}
         return self._views(key for key, gateway in registry.loaded() if id(gateway) in fitting)
 
     def _views(self, keys: Iterable[str]) -> tuple[IBrokerGateway, ...]:
-        behind = _behind[self]
+        behind = _behind(self)
         context = behind.user or serving.get()
         views: list[IBrokerGateway] = []
         for key in keys if context is not None else ():
@@ -123,7 +120,7 @@ class BrokerCounter:
         """*context*, if it is one that the code behind this counter may act for."""
         if context is None:
             raise ContextRequiredError(self.name, key)
-        own, served = _behind[self].user, serving.get()
+        own, served = _behind(self).user, serving.get()
         if own is None and served is None:
             why = f"broker {key!r}: views are for code that serves a user's call"
             raise PermissionDenied(why, code="not_serving")
@@ -139,31 +136,35 @@ class BrokerCounter:
 
     def keys(self) -> tuple[str, ...]:
         """The keys of all brokers, in order of registration."""
-        return _behind[self].registry.keys()
+        return _behind(self).registry.keys()
 
     def __contains__(self, key: object) -> bool:
-        return key in _behind[self].registry
+        return key in _behind(self).registry
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 
     def __len__(self) -> int:
-        return len(_behind[self].registry)
+        return len(_behind(self).registry)
 
     def __bool__(self) -> bool:
         return True
 
     def list_by_tag(self, tag: str) -> tuple[str, ...]:
         """The keys that carry *tag*."""
-        return _behind[self].registry.list_by_tag(tag)
+        return _behind(self).registry.list_by_tag(tag)
 
     def list_all(self, *, type: str | None = None, healthy: bool | None = None) -> tuple[BrokerInfo, ...]:  # noqa: A002
         """What is known of each gateway, without what concerns its users."""
-        return tuple(map(_discreet, _behind[self].registry.list_all(type=type, healthy=healthy)))
+        return tuple(map(_discreet, _behind(self).registry.list_all(type=type, healthy=healthy)))
 
     def info(self, broker_id: str) -> BrokerInfo:
         """What is known of one gateway, without what concerns its users; `NotRegisteredError`."""
-        return _discreet(_behind[self].registry.info(broker_id))
+        return _discreet(_behind(self).registry.info(broker_id))
+
+
+_behind: Callable[[BrokerCounter], _Behind]
+_behind, _set_behind = hide(BrokerCounter, "_behind")
 
 
 def _discreet(info: BrokerInfo) -> BrokerInfo:

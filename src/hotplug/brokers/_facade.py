@@ -7,10 +7,10 @@ import concurrent.futures
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
-from weakref import WeakKeyDictionary
 
 from hotplug.errors import DeadlineExceeded, HostError, SyncCallOnLoop
 from hotplug.market import CancelScope
+from hotplug.registry._hidden import hide
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -118,13 +118,10 @@ class _Front:
         return asyncio.run_coroutine_threadsafe(work, self.home.loop)
 
 
-_fronts: Final[WeakKeyDictionary[SyncGateway, _Front]] = WeakKeyDictionary()
-
-
 def front_of(gateway: IBrokerGateway, home: HomeLoop) -> SyncGateway:
     """The façade of *gateway* (or of a view), whose calls are made at *home*."""
     front = object.__new__(SyncGateway)
-    _fronts[front] = _Front(gateway, home)
+    _set_front(front, _Front(gateway, home))
     return front
 
 
@@ -138,7 +135,7 @@ class SyncGateway:
     never the call. Thread-safe.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_front")
 
     def __init__(self) -> None:
         raise TypeError("a façade is made by a registry: sync(key)")
@@ -150,7 +147,7 @@ class SyncGateway:
         return f"<blocking façade of {self.broker_id!r}>"
 
     def _ask(self, verb: str, *arguments: Any, deadline: float | None) -> Any:
-        front = _fronts[self]
+        front = _front(self)
         limit = DEADLINE if deadline is None else deadline
         call = getattr(front.gateway, verb)
         return front.wait(verb, lambda: call(*arguments, deadline=limit), limit)
@@ -160,12 +157,12 @@ class SyncGateway:
     @property
     def broker_id(self) -> str:
         """As the gateway's own; at once."""
-        return _fronts[self].gateway.broker_id
+        return _front(self).gateway.broker_id
 
     @property
     def info(self) -> BrokerInfo:
         """As the gateway's own; at once."""
-        return _fronts[self].gateway.info
+        return _front(self).gateway.info
 
     def health(self, *, deadline: float | None = None) -> HealthReport:
         """Look how the gateway is, now."""
@@ -282,7 +279,7 @@ class SyncGateway:
         return self._streamed("stream_quotes", tuple(symbols), deadline)
 
     def _streamed(self, verb: str, about: Any, deadline: float | None) -> SyncStream[Any]:
-        front = _fronts[self]
+        front = _front(self)
 
         async def begin() -> AsyncIterator[Any]:
             stream: AsyncIterator[Any] = getattr(front.gateway, verb)(about)
@@ -290,14 +287,18 @@ class SyncGateway:
 
         inner = front.wait(verb, begin, DEADLINE)
         stream: SyncStream[Any] = SyncStream(deadline)
-        _streams[stream] = (front, inner)
+        _set_behind(stream, (front, inner))
         return stream
+
+
+_front: Callable[[SyncGateway], _Front]
+_front, _set_front = hide(SyncGateway, "_front")
 
 
 class SyncStream(Iterator[T]):
     """A stream of a gateway as a blocking iterator; a context manager, too. For one thread at a time."""
 
-    __slots__ = ("__weakref__", "_deadline", "_waiting")
+    __slots__ = ("__weakref__", "_behind", "_deadline", "_waiting")
 
     def __init__(self, deadline: float | None) -> None:
         self._deadline = deadline
@@ -306,11 +307,11 @@ class SyncStream(Iterator[T]):
     @property
     def cursor(self) -> str | None:
         """Where it can be resumed, if it can."""
-        cursor: str | None = getattr(_streams[self][1], "cursor", None)
+        cursor: str | None = getattr(_behind(self)[1], "cursor", None)
         return cursor
 
     def __next__(self) -> T:
-        front, inner = _streams[self]
+        front, inner = _behind(self)
         refuse_on(front.home, "next")
         if self._waiting is None:
             self._waiting = front.submit(_next_of(inner))
@@ -337,7 +338,7 @@ class SyncStream(Iterator[T]):
 
     def close(self) -> None:
         """End it."""
-        front, inner = _streams[self]
+        front, inner = _behind(self)
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
@@ -354,7 +355,8 @@ class SyncStream(Iterator[T]):
         self.close()
 
 
-_streams: Final[WeakKeyDictionary[SyncStream[Any], tuple[_Front, AsyncIterator[Any]]]] = WeakKeyDictionary()
+_behind: Callable[[SyncStream[Any]], tuple[_Front, AsyncIterator[Any]]]
+_behind, _set_behind = hide(SyncStream, "_behind")
 
 
 async def _next_of(stream: AsyncIterator[T]) -> list[T]:

@@ -2,8 +2,8 @@
 A task that begins at once: where its first step is its last, no loop has to turn.
 
 Python 3.12 has such tasks. For 3.11 here is one, made by the rules for tasks of third parties
-(https://docs.python.org/3/library/asyncio-extending.html): most sends to venues in this process end in one step, and
-an own task would cost them more than everything else together.
+(https://docs.python.org/3/library/asyncio-extending.html): most sends to venues in this process end in one
+step, and an own task would cost them more than everything else together.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class EagerTask(asyncio.Future[None]):
             if outer is not None:
                 asyncio.tasks._enter_task(loop, outer)
         if not self.done():
-            asyncio.tasks._register_task(self)
+            asyncio.tasks._register_task(self)  # type: ignore[arg-type]
 
     def _step(self, raised: BaseException | None) -> None:
         loop = self._loop_here
         self._waits_for = None
         if self._cancel_wanted:
             self._cancel_wanted, raised = False, asyncio.CancelledError()
-        asyncio.tasks._enter_task(loop, self)
+        asyncio.tasks._enter_task(loop, self)  # type: ignore[arg-type]
         try:
             awaited = self._work.send(None) if raised is None else self._work.throw(raised)
         except StopIteration:
@@ -70,17 +70,30 @@ class EagerTask(asyncio.Future[None]):
         else:
             self._wait_for(awaited)
         finally:
-            asyncio.tasks._leave_task(loop, self)
+            asyncio.tasks._leave_task(loop, self)  # type: ignore[arg-type]
 
     def _wait_for(self, awaited: Any) -> None:
         if awaited is None:  # a bare yield: sleep(0)
             self._loop_here.call_soon(self._step, None, context=self._context)
+            return
+        if (problem := self._problem_with(awaited)) is not None:
+            self._loop_here.call_soon(self._step, RuntimeError(problem), context=self._context)
             return
         awaited._asyncio_future_blocking = False
         awaited.add_done_callback(self._wake, context=self._context)
         self._waits_for = awaited
         if self._cancel_wanted and awaited.cancel():
             self._cancel_wanted = False
+
+    def _problem_with(self, awaited: Any) -> str | None:
+        """Why it cannot be waited for: the coroutine is told so, as it would be in any task."""
+        if not getattr(awaited, "_asyncio_future_blocking", False):
+            return f"{self.get_name()} yields {awaited!r}, which is no future to wait for: use await"
+        if awaited.get_loop() is not self._loop_here:
+            return f"{self.get_name()} waits for {awaited!r}, which belongs to another loop"
+        if awaited is self:
+            return f"{self.get_name()} waits for itself"
+        return None
 
     def _wake(self, awaited: asyncio.Future[Any]) -> None:
         try:

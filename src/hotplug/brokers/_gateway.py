@@ -48,7 +48,7 @@ from hotplug.market import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
     from datetime import timedelta
 
     from hotplug.brokers._book import Book
@@ -396,7 +396,7 @@ class BrokerGateway(IBrokerGateway):
     @final
     async def place_order(self, request: OrderRequest, *, deadline: float | None = None) -> OrderAck:
         """Place an order; returns when the venue has accepted it. Sent once, whoever cancels or asks again."""
-        return await self.place_for(OPERATOR, request, deadline)
+        return await self._placing(OPERATOR, request, deadline)
 
     @final
     async def cancel_order(self, ref: OrderRef, *, deadline: float | None = None) -> Order:
@@ -525,10 +525,14 @@ class BrokerGateway(IBrokerGateway):
     @final
     async def place_for(self, seat: Seat, request: OrderRequest, deadline: float | None = None) -> OrderAck:
         """`place_order` for *seat*."""
+        return await self._placing(seat, request, deadline)
+
+    def _placing(
+        self, seat: Seat, request: OrderRequest, deadline: float | None
+    ) -> Coroutine[Any, Any, OrderAck]:
         core = self._core
-        if core.home is None or core.home is here():
-            return await self._core.sends.place(seat, request, deadline)
-        return await core.hop(self._core.sends.place(seat, request, deadline))
+        work = core.sends.place(seat, request, deadline)
+        return work if core.home is here() or core.home is None else core.hop(work)
 
     @at_home
     async def cancel_for(self, seat: Seat, ref: OrderRef, deadline: float | None = None) -> Order:

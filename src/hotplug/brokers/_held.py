@@ -7,12 +7,12 @@ from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from hotplug.brokers._drafts import copier_of, drafts_of
 from hotplug.errors import BrokerError
 from hotplug.market import Order, OrderAck, OrderRequest, OrderStatus, Origin
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from hotplug.market import Attribution
@@ -20,37 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["Held", "Phase", "ack_of", "acknowledged", "again", "evolved", "order_of", "request_of"]
 
 ZERO: Final = Decimal(0)
-_FIELDS: Final = tuple(field.name for field in fields(Order))
 _SHARED: Final = tuple(field.name for field in fields(OrderRequest))
 _PENDING_NEW: Final = OrderStatus.PENDING_NEW
 _NEW: Final = OrderStatus.NEW
 _OWN: Final = Origin.OWN
-
-
-def _drafts_of(record: Any) -> Any:
-    """
-    A class of drafts: the fields of *record*, which can be written still.
-
-    A draft becomes the record by its ``__class__``, which may be assigned between classes of the same
-    ``__slots__`` (Python's data model says so). To write into frozen records takes three times as long, and
-    an order is copied at each of its steps.
-    """
-    return type(f"{record.__name__}Draft", (), {"__slots__": record.__slots__})
-
-
-def _copying(names: Iterable[str]) -> Callable[[Any, object], None]:
-    """A function that copies the fields *names* to a draft, written out as dataclasses writes its own."""
-    lines = [f"    draft.{name} = old.{name}" for name in names]
-    scope: dict[str, Any] = {}
-    exec("\n".join(["def copy(draft, old):", *lines]), scope)  # noqa: S102 - of the names of our own fields
-    copy: Callable[[Any, object], None] = scope["copy"]
-    return copy
-
-
-_OrderDraft: Final = _drafts_of(Order)
-_AckDraft: Final = _drafts_of(OrderAck)
-_copy_order: Final = _copying(_FIELDS)
-_copy_request: Final = _copying(_SHARED)
+_OrderDraft: Final = drafts_of(Order)
+_AckDraft: Final = drafts_of(OrderAck)
+_copy_order: Final = copier_of(Order)
+_copy_request: Final = copier_of(OrderRequest)
 
 
 class Phase(Enum):

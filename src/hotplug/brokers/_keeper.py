@@ -9,7 +9,7 @@ from hotplug.brokers._books import Books, is_at_rest
 from hotplug.brokers._brake import Brake
 from hotplug.brokers._gateway import BrokerGateway
 from hotplug.brokers._parting import Parting
-from hotplug.brokers._reports import report_of
+from hotplug.brokers._reports import healthy_report_of
 from hotplug.brokers._watch import LoopWatch, Polls
 from hotplug.market import HealthState
 
@@ -95,8 +95,8 @@ class Keeper:
         """Ready, healthy, and heard of lately; where the home loop turns."""
         if isinstance(gateway, BrokerGateway):
             return gateway.well
-        report = report_of(gateway)
-        return report.healthy and self._polls.health_of(gateway, report) is HealthState.HEALTHY
+        report = healthy_report_of(gateway)
+        return report is not None and self._polls.health_of(gateway, report) is HealthState.HEALTHY
 
     def health_of(self, gateway: IBrokerGateway, report: BrokerInfo) -> HealthState:
         """How *gateway* is, by its *report*, as far as that can be believed now."""

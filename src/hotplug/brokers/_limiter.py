@@ -48,7 +48,8 @@ class Limiter:
 
     It belongs to a broker id, not to a loop or a generation: loops and gateways come and go. Everything may
     be called from any thread; `acquire` waits in the loop that it is called in. *clock* is in seconds, and
-    deadlines (*until*) are its times.
+    deadlines (*until*) are its times. *lets_all* says that there is no window and never was a pause, so that
+    nobody needs a ticket.
 
     A waiting call holds back later ones that share a window with it, however light they are. Urgent ones
     (cancels) go first, and only they may use the tenth of each window that is kept for them. *ignored* counts
@@ -59,6 +60,7 @@ class Limiter:
         self, windows: Iterable[RateWindow] = (), *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.ignored: int = 0
+        self.lets_all: bool = False
         self._clock = clock
         self._lock = threading.Lock()
         # A finaliser may end a call in the very thread that holds the lock: it leaves word and goes on.
@@ -85,6 +87,7 @@ class Limiter:
         declared = tuple(windows)
         with self._turn() as now:
             self._quota.configure(declared, now)
+            self.lets_all = not declared and not self._quota.was_paused
             for waiter in self._lines.everybody():
                 self._lines.remove(waiter, running_loop())
                 waiter.route = self._quota.route(waiter.call, waiter.account, now)
@@ -114,6 +117,7 @@ class Limiter:
         """
         with self._turn() as now:
             self._quota.pause(now + max(0.0, seconds), scope, account, now)
+            self.lets_all = False
             self._change()
 
     # -- who may go --------------------------------------------------------------------------------

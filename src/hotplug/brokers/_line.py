@@ -149,13 +149,14 @@ class Line:
         try:
             if symbols := core.book.quotes.symbols:
                 await core.call("subscribe", core.gateway._subscribe, symbols, until=until)
+            asked_at = time.monotonic()
             _, missing = await self.snapshot(until)
         finally:
             buffered, core.buffer = core.buffer or [], None
             core.gateway._replay(buffered)
         for held in missing:
             if held.is_open:
-                await self.establish(held, until, may_snapshot=False)
+                await self.establish(held, until, missing_at=asked_at)
 
     async def snapshot(self, until: float) -> tuple[Snapshot, list[Held]]:
         """
@@ -195,42 +196,52 @@ class Line:
         named = {(order.account or default, order.client_order_id) for order in shot.orders}
         return [held for held in still if held.key not in named and held.order.order_id not in told]
 
-    async def establish(self, held: Held, until: float, *, may_snapshot: bool = True) -> None:
-        """Find out how one order stands; what cannot be found out stays UNKNOWN. Raises nothing."""
+    async def establish(self, held: Held, until: float, *, missing_at: float | None = None) -> bool:
+        """
+        Find out how one order stands, and say whether that was possible. Raises nothing.
+
+        With *missing_at*, a snapshot asked for at that time lacked it.
+        """
         core = self._core
         if core.status not in CONNECTED:
-            return
-        held.asked_at = time.monotonic()
+            return False
+        held.asked_at = asked_at = time.monotonic()
         held.asks += 1
         try:
             if core.gateway._can("_query"):
-                await self._query(held, until)
-            elif may_snapshot:
+                await self._query(held, until, asked_at)
+            elif missing_at is None:
                 _, missing = await self.snapshot(until)
                 for each in missing:
-                    self._not_found(each)
+                    self._not_found(each, asked_at)
             else:
-                self._not_found(held)
+                self._not_found(held, missing_at)
         except BrokerError as error:
             core.last_error = str(error)
+            return False
+        return True
 
-    async def _query(self, held: Held, until: float) -> None:
+    async def _query(self, held: Held, until: float, asked_at: float) -> None:
         core = self._core
         ref = OrderRef(client_order_id=held.order.client_order_id, order_id=held.order.order_id)
         try:
             order = await core.call("query", core.gateway._query, ref, until=until, account=held.account)
         except OrderNotFound:
-            self._not_found(held)
+            self._not_found(held, asked_at)
             return
         if not isinstance(order, Order):
             raise BrokerUnavailable(f"_query gave a {type(order).__name__}, not an Order", code="contract")
         core.book.merge(order, default_account=held.account)
 
-    def _not_found(self, held: Held) -> None:
-        """An order that the venue does not know: final only where it promises that, after a time."""
+    def _not_found(self, held: Held, asked_at: float) -> None:
+        """
+        An order that the venue did not know when asked: final only where it promises that, after a time.
+
+        How old the order is by the time of the answer means nothing: it may have arrived after the question.
+        """
         final_after = self._core.gateway.not_found_final_after
         unseen = held.ack is None and held.order.order_id is None
-        final = final_after is not None and unseen and time.monotonic() - held.sent_at >= final_after
+        final = final_after is not None and unseen and asked_at - held.sent_at >= final_after
         if held.task is not None:
             if final and time.monotonic() >= held.until:
                 held.task.cancel()  # so that it cannot be sent after it was said that it never was

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from hotplug.brokers._drafts import drafts_of
 from hotplug.brokers._plain import from_plain
 from hotplug.market import BrokerEvent
 
@@ -31,22 +32,19 @@ __all__ = [
 MOST_RECALLED: Final = 20_000
 """How many events a log takes over at most: who was farther behind is told of a gap."""
 
-_new = object.__new__
-# The record checks its time and no more: where that is known to be in UTC, these doors cost half.
-_SETTERS: Final[Any] = BrokerEvent
-_set_cursor = _SETTERS.cursor.__set__
-_set_time = _SETTERS.time.__set__
-_set_generation = _SETTERS.generation.__set__
-_set_payload = _SETTERS.payload.__set__
+_EventDraft: Final = drafts_of(BrokerEvent)
 
 
 def make_event(cursor: str, time: datetime, generation: int, payload: Any) -> BrokerEvent:
     """A `BrokerEvent`, unchecked: *time* must be in UTC."""
-    event = _new(BrokerEvent)
-    _set_cursor(event, cursor)
-    _set_time(event, time)
-    _set_generation(event, generation)
-    _set_payload(event, payload)
+    # The record checks its time and no more: where that is known to be in UTC, a draft costs half.
+    draft = _EventDraft()
+    draft.cursor = cursor
+    draft.time = time
+    draft.generation = generation
+    draft.payload = payload
+    draft.__class__ = BrokerEvent
+    event: BrokerEvent = draft
     return event
 
 

@@ -44,10 +44,15 @@ class Positions:
 
     def add(self, fill: Fill) -> None:
         """Book *fill*, once."""
-        held = self._held.get((fill.account, fill.symbol))
+        qty = fill.qty if fill.side is Side.BUY else -fill.qty
+        self.trade(fill.account, fill.symbol, qty, fill.price)
+
+    def trade(self, account: str, symbol: str, qty: Decimal, price: Decimal) -> None:
+        """Book *qty*, which is negative where it was sold, at *price* each."""
+        held = self._held.get((account, symbol))
         if held is None:
-            held = self._held[fill.account, fill.symbol] = _Held()
-        held.add(fill.qty if fill.side is Side.BUY else -fill.qty, fill.price)
+            held = self._held[account, symbol] = _Held()
+        held.add(qty, price)
 
     def all(self) -> tuple[Position, ...]:
         """Everything that was ever traded; sold off has a quantity of 0."""

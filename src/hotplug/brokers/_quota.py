@@ -145,6 +145,11 @@ class Quota:
                 earliest, culprit = free, tally
         return Outlook(earliest, look, culprit)
 
+    @property
+    def was_paused(self) -> bool:
+        """Whether the venue ever wanted no calls."""
+        return self._paused_until > -math.inf or bool(self._paused_accounts)
+
     def pause_end(self, account: str) -> float:
         """Until when the venue wants no calls of *account*."""
         return max(self._paused_until, self._paused_accounts.get(account, -math.inf))

@@ -6,7 +6,20 @@ from hotplug._lifecycle import name_and_text
 from hotplug.brokers._contract import BrokerInfo, IBrokerGateway
 from hotplug.market import GatewayStatus, HealthState
 
-__all__ = ["report_of"]
+__all__ = ["healthy_report_of", "report_of"]
+
+
+def healthy_report_of(gateway: IBrokerGateway) -> BrokerInfo | None:
+    """What *gateway* published last, if it is well by that; the others are asked for no reason."""
+    try:
+        report = gateway.info
+        # Within the wall as well: what pretends to be a report may raise, too.
+        is_well = isinstance(report, BrokerInfo) and report.healthy  # pyright: ignore[reportUnnecessaryIsInstance]
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - border to plugin code
+        return None
+    return report if is_well else None
 
 
 def report_of(gateway: IBrokerGateway) -> BrokerInfo:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from hotplug.brokers._windows import Tally
 
-__all__ = ["Flights", "Route", "Ticket"]
+__all__ = ["UNCOUNTED", "Flights", "Route", "Ticket"]
 
 Route: TypeAlias = "tuple[tuple[Tally, int], ...]"
 """The windows that a call weighs in, and how much."""
@@ -29,7 +29,9 @@ class Ticket:
 
     __slots__ = ("_tell", "is_landed", "route", "until")
 
-    def __init__(self, tell: Callable[[Ticket, bool | None], None], route: Route, until: float) -> None:
+    def __init__(
+        self, tell: Callable[[Ticket, bool | None], None] | None, route: Route, until: float
+    ) -> None:
         self._tell: Callable[[Ticket, bool | None], None] | None = tell
         self.route: Route = route
         self.until: float = until
@@ -46,6 +48,10 @@ class Ticket:
         tell, self._tell = self._tell, None
         if tell is not None:
             tell(self, None)
+
+
+UNCOUNTED: Final = Ticket(None, (), math.inf)
+"""Leave for all calls that weigh in no window."""
 
 
 class Flights:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from hotplug.brokers._contract import IBrokerGateway, mask_account
 from hotplug.brokers._settings import Seat
 from hotplug.brokers._stranger import Stranger
 from hotplug.errors import NotSupported, PermissionDenied
 from hotplug.market import CancelScope, Capability
+from hotplug.registry._hidden import hide
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -76,12 +76,6 @@ class _Behind:
     seat: Callable[[], Seat]
 
 
-# The one way from a view to its gateway, and no attribute of the view: whoever is handed a view can pass
-# it on, print it and look into it without coming to what is not theirs. (Python has no walls: code that
-# reads this module's private names gets through. What must not be trusted at all belongs in another process.)
-_behind: Final[WeakKeyDictionary[GatewayView, _Behind]] = WeakKeyDictionary()
-
-
 def view_of(
     gateway: IBrokerGateway,
     seat: Seat | Callable[[], Seat],
@@ -99,10 +93,10 @@ def view_of(
     if desk is None:
         desk = cast("Desk", gateway) if hasattr(gateway, "place_for") else Stranger(gateway, name)
     simulated = Capability.SIMULATED in gateway.info.capabilities
-    view = object.__new__(SimulatedView if simulated else GatewayView)
     asked = seat if callable(seat) else lambda: seat
     asked()
-    _behind[view] = _Behind(gateway, desk, name, asked)
+    view = object.__new__(SimulatedView if simulated else GatewayView)
+    _set_behind(view, _Behind(gateway, desk, name, asked))
     return view
 
 
@@ -114,7 +108,7 @@ class GatewayView(IBrokerGateway):
     neither connects nor disconnects nor establishes outcomes (`PermissionDenied`). Thread-safe.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_behind")
 
     def __init__(self) -> None:
         raise TypeError("a view is made by a registry: get(key, context)")
@@ -128,11 +122,11 @@ class GatewayView(IBrokerGateway):
     @property
     def accounts(self) -> tuple[str, ...]:
         """The accounts that this view has, sorted."""
-        return tuple(sorted(_behind[self].seat().accounts or ()))
+        return tuple(sorted(_behind(self).seat().accounts or ()))
 
     def in_run(self, strategy: str, run: str) -> GatewayView:
         """The same view for one run of a strategy, which its orders will name."""
-        behind = _behind[self]
+        behind = _behind(self)
 
         def seat() -> Seat:
             own = behind.seat()
@@ -145,12 +139,12 @@ class GatewayView(IBrokerGateway):
     @property
     def broker_id(self) -> str:
         """The key of the gateway."""
-        return _behind[self].key
+        return _behind(self).key
 
     @property
     def info(self) -> BrokerInfo:
         """What is known of the gateway, without what concerns others."""
-        behind = _behind[self]
+        behind = _behind(self)
         masked = tuple(mask_account(account) for account in self.accounts)
         return replace(
             behind.gateway.info, broker_id=behind.key, accounts=masked, metadata={}, last_error=None
@@ -158,11 +152,11 @@ class GatewayView(IBrokerGateway):
 
     async def health(self, *, deadline: float | None = None) -> HealthReport:
         """As the gateway's own."""
-        return await _behind[self].gateway.health(deadline=deadline)
+        return await _behind(self).gateway.health(deadline=deadline)
 
     async def rate_limits(self, *, deadline: float | None = None) -> tuple[RateLimit, ...]:
         """As the gateway's own: its windows are shared by all."""
-        return await _behind[self].gateway.rate_limits(deadline=deadline)
+        return await _behind(self).gateway.rate_limits(deadline=deadline)
 
     async def connect(self, deadline: float | None = None) -> None:  # noqa: ARG002
         """Not from here."""
@@ -190,7 +184,7 @@ class GatewayView(IBrokerGateway):
 
     async def place_order(self, request: OrderRequest, *, deadline: float | None = None) -> OrderAck:
         """Place an order on one of the view's accounts; it may be left out where there is only one."""
-        behind = _behind[self]
+        behind = _behind(self)
         seat = behind.seat()
         account = getattr(request, "account", None)  # what is no request at all is the desk's to refuse
         if account in (seat.accounts or ()) and account != seat.attribution.account:
@@ -199,66 +193,66 @@ class GatewayView(IBrokerGateway):
 
     async def cancel_order(self, ref: OrderRef, *, deadline: float | None = None) -> Order:
         """Cancel an order of the view's accounts."""
-        behind = _behind[self]
+        behind = _behind(self)
         return await behind.desk.cancel_for(behind.seat(), ref, deadline)
 
     async def modify_order(
         self, ref: OrderRef, change: OrderChange, *, deadline: float | None = None
     ) -> Order:
         """Change an order of the view's accounts."""
-        behind = _behind[self]
+        behind = _behind(self)
         return await behind.desk.modify_for(behind.seat(), ref, change, deadline)
 
     async def cancel_all(
         self, scope: CancelScope = CancelScope.OWN, *, deadline: float | None = None
     ) -> tuple[Order | BrokerError, ...]:
         """Cancel every open order of the view's accounts that is in *scope*."""
-        behind = _behind[self]
+        behind = _behind(self)
         return await behind.desk.cancel_all_for(behind.seat(), scope, deadline)
 
     async def get_order(self, ref: OrderRef, *, deadline: float | None = None) -> Order:
         """An order of the view's accounts."""
-        behind = _behind[self]
+        behind = _behind(self)
         return await behind.desk.get_order_for(behind.seat(), ref, deadline)
 
     async def get_open_orders(self, *, deadline: float | None = None) -> tuple[Order, ...]:
         """Every order of the view's accounts that has not ended."""
-        behind = _behind[self]
+        behind = _behind(self)
         return await behind.desk.open_orders_for(behind.seat(), deadline)
 
     async def get_fills(
         self, since: datetime | None = None, *, deadline: float | None = None
     ) -> tuple[Fill, ...]:
         """What was traded on the view's accounts."""
-        behind = _behind[self]
+        behind = _behind(self)
         return await behind.desk.fills_for(behind.seat(), since, deadline)
 
     # -- accounts ----------------------------------------------------------------------------------
 
     async def get_positions(self, *, deadline: float | None = None) -> tuple[Position, ...]:
         """What the view's accounts hold."""
-        behind = _behind[self]
+        behind = _behind(self)
         return await behind.desk.positions_for(behind.seat(), deadline)
 
     async def get_balances(self, *, deadline: float | None = None) -> tuple[Balance, ...]:
         """The money of the view's accounts."""
-        behind = _behind[self]
+        behind = _behind(self)
         return await behind.desk.balances_for(behind.seat(), deadline)
 
     async def snapshot(self, *, deadline: float | None = None) -> Snapshot:
         """Everything of the view's accounts at one instant."""
-        behind = _behind[self]
+        behind = _behind(self)
         return await behind.desk.snapshot_for(behind.seat(), deadline)
 
     # -- the market --------------------------------------------------------------------------------
 
     async def get_instrument(self, symbol: str, *, deadline: float | None = None) -> Instrument:
         """As the gateway's own."""
-        return await _behind[self].gateway.get_instrument(symbol, deadline=deadline)
+        return await _behind(self).gateway.get_instrument(symbol, deadline=deadline)
 
     async def get_quote(self, symbol: str, *, deadline: float | None = None) -> Quote:
         """As the gateway's own."""
-        return await _behind[self].gateway.get_quote(symbol, deadline=deadline)
+        return await _behind(self).gateway.get_quote(symbol, deadline=deadline)
 
     async def get_bars(
         self,
@@ -270,18 +264,22 @@ class GatewayView(IBrokerGateway):
         deadline: float | None = None,
     ) -> tuple[Bar, ...]:
         """As the gateway's own."""
-        return await _behind[self].gateway.get_bars(symbol, start, end, step, deadline=deadline)
+        return await _behind(self).gateway.get_bars(symbol, start, end, step, deadline=deadline)
 
     # -- streams -----------------------------------------------------------------------------------
 
     def events(self, after: str | None = None) -> AsyncIterator[BrokerEvent]:
         """What happens to the view's accounts; begins with the call."""
-        behind = _behind[self]
+        behind = _behind(self)
         return _stream(behind.desk.events_for(behind.seat(), after))
 
     def stream_quotes(self, symbols: Iterable[str]) -> AsyncIterator[Quote]:
         """As the gateway's own."""
-        return _stream(_behind[self].gateway.stream_quotes(symbols))
+        return _stream(_behind(self).gateway.stream_quotes(symbols))
+
+
+_behind: Callable[[GatewayView], _Behind]
+_behind, _set_behind = hide(GatewayView, "_behind")
 
 
 class SimulatedView(GatewayView):
@@ -305,7 +303,7 @@ class SimulatedView(GatewayView):
         await self._market("open_account")(account, cash)
 
     def _market(self, verb: str) -> Callable[..., Awaitable[Any]]:
-        gateway = _behind[self].gateway
+        gateway = _behind(self).gateway
         if not hasattr(gateway, verb):
             raise NotSupported(f"{self.broker_id} has no {verb}", code="not_supported")
         return cast("Callable[..., Awaitable[Any]]", getattr(gateway, verb))
@@ -319,7 +317,7 @@ class SimulatedView(GatewayView):
         if account is None:
             return mine
         if account not in mine:
-            user = _behind[self].seat().attribution.user
+            user = _behind(self).seat().attribution.user
             raise PermissionDenied(f"account {account!r} is not granted to {user!r}", code="account")
         return (account,)
 
@@ -330,29 +328,29 @@ class SimulatedView(GatewayView):
 class _Stream(AsyncIterator[T]):
     """A stream of a gateway, and nothing of the gateway but that."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_inner")
 
     @property
     def cursor(self) -> str | None:
         """Where it can be resumed: after the event that was handed out last."""
-        cursor: str | None = getattr(_streams[self], "cursor", None)
+        cursor: str | None = getattr(_inner(self), "cursor", None)
         return cursor
 
     async def __anext__(self) -> T:
-        found: T = await _streams[self].__anext__()
+        found: T = await _inner(self).__anext__()
         return found
 
     async def aclose(self) -> None:
         """End it."""
-        close = getattr(_streams[self], "aclose", None)
+        close = getattr(_inner(self), "aclose", None)
         if close is not None:
             await close()
 
 
-_streams: Final[WeakKeyDictionary[_Stream[Any], AsyncIterator[Any]]] = WeakKeyDictionary()
+_inner, _set_inner = hide(_Stream, "_inner")
 
 
 def _stream(inner: AsyncIterator[T]) -> _Stream[T]:
     stream: _Stream[T] = _Stream()
-    _streams[stream] = inner
+    _set_inner(stream, inner)
     return stream

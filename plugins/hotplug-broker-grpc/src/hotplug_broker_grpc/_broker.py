@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path  # noqa: TC003 - settings are converted by these annotations
@@ -27,6 +26,7 @@ from hotplug.market import (
 from hotplug_broker_grpc import _convert as convert
 from hotplug_broker_grpc._codec import BadMessageError, to_micros
 from hotplug_broker_grpc._line import Credentials, Line, Stream
+from hotplug_broker_grpc._quotes import follow_quotes
 from hotplug_broker_grpc._verbs import LASTING
 from hotplug_broker_grpc.stubs import broker_pb2 as pb
 
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GrpcBroker"]
 
-_log = logging.getLogger("hotplug.brokers.grpc")
 SILENCE: Final = 2.5
 """Heartbeats that may be missing before the line counts as dead."""
 UP: Final = frozenset({GatewayStatus.READY, GatewayStatus.DEGRADED})
@@ -54,9 +53,8 @@ GONE: Final = frozenset({GatewayStatus.RECONNECTING, GatewayStatus.DISCONNECTED,
 UNSETTLED: Final = frozenset({OrderStatus.REJECTED, OrderStatus.UNKNOWN})
 REMEMBERED: Final = timedelta(hours=12)
 """How long a server surely remembers an order that has ended: half of what it promises."""
-QUOTE_PAUSES: Final = (0.2, 30.0)
-QUOTES_AT_ONCE: Final = 64
-"""Then readers get their turn: what they have not read yet is replaced by what comes next."""
+SHORTEST: Final = 1.0
+"""Seconds that an order's call may take, however little time its sender has."""
 Name = tuple[str | None, str | None]
 
 
@@ -113,7 +111,7 @@ class GrpcBroker(BrokerGateway):
         self._calls = 0
         self._memory = ""
         self._memory_at: Final[dict[Name, str]] = {}
-        self._placing: Final[dict[Name, Order | None]] = {}
+        self._unanswered: Final[dict[Name, Order | None]] = {}
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -149,9 +147,8 @@ class GrpcBroker(BrokerGateway):
         line, self._line_up = self._line_up, None
         tasks = [task for task in (self._following, self._quoting) if task is not None]
         self._following = self._quoting = None
-        await _ended(tasks)
         if line is not None:
-            await line.close()
+            await line.close(tasks)
 
     @property
     def _line_(self) -> Line:
@@ -182,7 +179,7 @@ class GrpcBroker(BrokerGateway):
             **self._numbered(),
         )
         self._memory_at[name] = self._memory
-        self._placing[name] = None
+        self._unanswered[name] = None
         try:
             ack = await line.ask(
                 line.stub.PlaceOrder,
@@ -193,19 +190,25 @@ class GrpcBroker(BrokerGateway):
             )
         except BrokerError as error:
             if error.is_explicit:
-                self._placing[name] = None  # that was the same answer, said less well
+                self._unanswered[name] = None  # that was the same answer, said less well
                 self._memory_at.pop(name, None)
             raise
         finally:
-            if (later := self._placing.pop(name, None)) is not None:
+            if (later := self._unanswered.pop(name, None)) is not None:
                 asyncio.get_running_loop().call_soon(self.report, later)
         self._memory_at.pop(name, None)
         return ack.order_id if ack.HasField("order_id") else None
 
     def _patience(self, order: Order) -> float:
-        """How long who placed *order* waits: the sooner it is asked for, the sooner it is known."""
+        """
+        How long the call that places *order* may take.
+
+        As long as who placed it waits: the sooner it is given up, the sooner it is asked for. But who waits
+        for a moment only does not cut short what is on its way.
+        """
         held = self.book.get(order.account or self.default_account, order.client_order_id or "")
-        return self.default_deadline if held is None else max(held.until - time.monotonic(), 0.001)
+        wanted = self.default_deadline if held is None else held.until - time.monotonic()
+        return max(wanted, min(SHORTEST, self.default_deadline))
 
     async def _cancel(self, order: Order) -> None:
         line = self._line_
@@ -312,8 +315,19 @@ class GrpcBroker(BrokerGateway):
         self._quoting = None
         await _ended([] if before is None else [before])
         if symbols:
-            work = self._follow_quotes(line, symbols)
+            request = pb.StreamQuotesRequest(
+                broker_id=self._remote, symbols=sorted(symbols), heartbeat=self._heartbeat
+            )
+            work = follow_quotes(line, request, SILENCE * self._heartbeat, self._hear_quotes)
             self._quoting = asyncio.create_task(work, name=f"{self.broker_id}: quotes")
+
+    def _hear_quotes(self, quotes: Sequence[Quote]) -> None:
+        # What `report` does with a quote, but once for all of them: it is heard from, and each is put up.
+        put = self.book.quotes.put
+        for quote in quotes[:-1]:
+            put(quote)
+        for quote in quotes[-1:]:
+            self.report(quote)
 
     # -- streams -----------------------------------------------------------------------------------
 
@@ -326,7 +340,8 @@ class GrpcBroker(BrokerGateway):
             while True:
                 self._hear_batch(await events.next(), joiner)
         except (BrokerError, BadMessageError) as error:
-            self.report(ConnectionLost(reason=str(error)))
+            if not events.closed:
+                self.report(ConnectionLost(reason=str(error)))
         finally:
             events.close()
 
@@ -358,42 +373,11 @@ class GrpcBroker(BrokerGateway):
         name = _name_of(order)
         if order.status is OrderStatus.DENIED:
             return  # it never left the server; who placed it is told so
-        if name in self._placing and order.status in UNSETTLED:
+        if name in self._unanswered and order.status in UNSETTLED:
             # The answer to the call says it better; only if there is none, this will do.
-            self._placing[name] = order
+            self._unanswered[name] = order
             return
         self.report(order)
-
-    def _hear_quotes(self, quotes: Sequence[Quote]) -> None:
-        # What `report` does with a quote, but once for all of them: it is heard from, and each is put up.
-        put = self.book.quotes.put
-        for quote in quotes[:-1]:
-            put(quote)
-        for quote in quotes[-1:]:
-            self.report(quote)
-
-    async def _follow_quotes(self, line: Line, symbols: frozenset[str]) -> None:
-        request = pb.StreamQuotesRequest(
-            broker_id=self._remote, symbols=sorted(symbols), heartbeat=self._heartbeat
-        )
-        pause, longest = QUOTE_PAUSES
-        while True:
-            quotes = line.follow(
-                line.stub.StreamQuotes, request, "following quotes", SILENCE * self._heartbeat
-            )
-            try:
-                while True:
-                    batch = convert.decode_quotes(await quotes.next())
-                    for some in convert.in_parts(batch, QUOTES_AT_ONCE):
-                        self._hear_quotes(some)
-                        await asyncio.sleep(0)
-                    pause = QUOTE_PAUSES[0]
-            except (BrokerError, BadMessageError) as error:
-                _log.warning("%s: %s; trying again in %.1f s", self.broker_id, error, pause)
-            finally:
-                quotes.close()
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, longest)
 
 
 def _name_of(order: Order) -> Name:

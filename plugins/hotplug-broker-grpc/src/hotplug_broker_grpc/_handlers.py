@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from inspect import isasyncgen
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from hotplug.errors import BrokerError, InvalidRequest, Outcome
 from hotplug_broker_grpc._calls import REQUEST_ID
@@ -16,7 +16,7 @@ from hotplug_broker_grpc._wire import StatusCode, grpc, reflection
 from hotplug_broker_grpc.stubs.broker_pb2_grpc import METHODS, SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from hotplug_broker_grpc._calls import Call, Counter
     from hotplug_broker_grpc._verbs import Verbs
@@ -79,7 +79,7 @@ class _Border:
         try:
             call = self._counter.call(request, context)
             answers = await self._verb(call, request)
-            await (_write_all(answers, context) if isasyncgen(answers) else _write_list(answers, context))
+            await _write_all(answers, context)
         except _GoneError:
             return
         except asyncio.CancelledError:
@@ -106,15 +106,16 @@ class _GoneError(Exception):
     """Who asked is not there any more."""
 
 
-async def _write_all(answers: AsyncGenerator[Any], context: Context) -> None:
-    async with aclosing(answers):
-        async for answer in answers:
+async def _write_all(answers: Any, context: Context) -> None:
+    """Write what a list or a stream gives."""
+    if not isinstance(answers, AsyncGenerator):
+        for answer in answers:
             await _write(answer, context)
-
-
-async def _write_list(answers: Iterable[Any], context: Context) -> None:
-    for answer in answers:
-        await _write(answer, context)
+        return
+    stream = cast("AsyncGenerator[Any]", answers)
+    async with aclosing(stream):
+        async for answer in stream:
+            await _write(answer, context)
 
 
 async def _write(answer: Any, context: Context) -> None:

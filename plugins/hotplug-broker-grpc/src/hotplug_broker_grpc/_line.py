@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 from hotplug.errors import AuthenticationError, BrokerUnavailable, ConfigError
 from hotplug_broker_grpc._calls import REQUEST_ID
@@ -14,6 +15,7 @@ from hotplug_broker_grpc._wire import CallError, aio, grpc
 from hotplug_broker_grpc.stubs.broker_pb2_grpc import Stub
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from hotplug_broker_grpc._wire import Channel, Metadata, Reading, Streamed, Unary
@@ -25,6 +27,7 @@ Answer = TypeVar("Answer")
 
 MOST_CALLS: Final = 500
 """Calls at once; what is more waits here. A server with its usual settings cancels some above 1000."""
+PARTING: Final = 1.0
 OPTIONS: Final = (
     # A server that hangs answers no ping. Without the last of these, grpc notices after a minute.
     ("grpc.keepalive_time_ms", 2000),
@@ -106,6 +109,7 @@ class Line:
         self._metadata: Final = credentials.metadata
         self._patience: Final = patience
         self._room: Final = asyncio.Semaphore(MOST_CALLS)
+        self._streams: Final[WeakSet[Stream[Any]]] = WeakSet()
         self.stub: Final = Stub(self._channel)
 
     async def ask(
@@ -138,16 +142,32 @@ class Line:
         self, method: Streamed[Asked, Answer], request: Asked, doing: str, silence: float
     ) -> Stream[Answer]:
         """A stream without an end, which says something every *silence* seconds at least."""
-        return Stream(method(request, metadata=self._with(None)), doing, silence)
+        stream = Stream(method(request, metadata=self._with(None)), doing, silence)
+        self._streams.add(stream)
+        return stream
 
     def _with(self, call_id: str | None) -> Metadata | None:
         if call_id is None:
             return self._metadata
         return (*(self._metadata or ()), (REQUEST_ID, call_id))
 
-    async def close(self) -> None:
-        """Hang up; calls under way end."""
+    async def close(self, readers: Iterable[asyncio.Task[Any]] = ()) -> None:
+        """
+        Hang up; calls under way end, and *readers* of streams with them.
+
+        These are not cancelled but left to hear the end of their streams: grpc tells it from a thread of its
+        own, and where nobody is there any more to hear it, other event loops stumble over it.
+        """
+        for stream in tuple(self._streams):
+            stream.close()
+        reading = [task for task in readers if task is not asyncio.current_task()]
+        if reading:
+            await asyncio.wait(reading, timeout=PARTING)
+        for task in reading:
+            task.cancel()
         await self._channel.close(None)
+        if reading:
+            await asyncio.wait(reading)
 
 
 class Stream(Generic[Answer]):
@@ -157,12 +177,17 @@ class Stream(Generic[Answer]):
         self._call: Final = call
         self._doing: Final = doing
         self._silence: Final = silence
+        self.closed = False
 
     async def next(self) -> Answer:
         """The next answer; the `BrokerError` that the end means, or that nothing was heard for too long."""
         try:
             async with asyncio.timeout(self._silence):
                 answer = await self._call.read()
+        except asyncio.CancelledError:
+            if self.closed and not _is_cancelled():
+                raise BrokerUnavailable(f"{self._doing}: it was closed", code="closed") from None
+            raise
         except TimeoutError as error:
             why = f"{self._doing}: nothing was heard for {self._silence:g} s"
             raise BrokerUnavailable(why, code="silent", retryable=True) from error
@@ -173,5 +198,12 @@ class Stream(Generic[Answer]):
         return answer
 
     def close(self) -> None:
-        """Hear no more."""
+        """Hear no more; who waits for the next answer is told so."""
+        self.closed = True
         self._call.cancel()
+
+
+def _is_cancelled() -> bool:
+    """Whether it is the running task that was cancelled; grpc raises the same for a call that was."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -51,7 +51,7 @@ class PaperBroker(BrokerGateway):
     What is traded: *symbols* (without them any), in steps of *tick* and *lot*, or as *instruments* say.
     *allow_short* lets accounts sell what they do not have.
     Liquidity: orders share what a quote shows, or the *participation* (a fraction) of a bar's volume; each
-    account for itself, or all together (``liquidity="shared"``), or nothing is ever used up (``"unlimited"``).
+    account for itself, or all together (*liquidity* ``"shared"``), or it is never used up (``"unlimited"``).
     Time: *session* (``"09:30-16:00"`` in *zone*) are the hours of the venue. *time* is the ``"market"``'s
     own (that of the bars and quotes), or that of the ``"clock"``: *clock*, without it the one on the wall.
     *ack_latency*, *fill_latency* and *cancel_latency* are seconds of it, or the shortest and the longest.
@@ -105,9 +105,8 @@ class PaperBroker(BrokerGateway):
         broker_id: str | None = None,
     ) -> None:
         super().__init__(broker_id=broker_id)
-        _check_words(
-            liquidity=(liquidity, {"account", "shared", "unlimited"}), time=(time, {"market", "clock"})
-        )
+        _check_word("liquidity", liquidity, "account", "shared", "unlimited")
+        _check_word("time", time, "market", "clock")
         self._rules: Final = Rules(
             cash=cash,
             currency=currency,
@@ -364,7 +363,6 @@ def _expect(value: object, kind: type) -> None:
         raise TypeError(f"a {kind.__name__} is needed, not {type(value).__name__}")
 
 
-def _check_words(**words: tuple[str, set[str]]) -> None:
-    for name, (word, known) in words.items():
-        if word not in known:
-            raise ValueError(f"{name} is one of {', '.join(sorted(known))}, not {word!r}")
+def _check_word(name: str, word: str, *known: str) -> None:
+    if word not in known:
+        raise ValueError(f"{name} is one of {', '.join(known)}, not {word!r}")

@@ -148,21 +148,21 @@ class Account:
 
     def reserve(self, standing: Standing) -> None:
         """Set aside what the order may need; `InsufficientFunds` (REJECTED) if that is not there."""
-        pieces = self._closable(standing)
-        if standing.buying and not pieces and not standing.reduce_only:
-            pass  # the usual purchase
-        elif standing.reduce_only:
-            if pieces <= 0:
+        standing.unit = self._unit(standing)
+        if standing.reduce_only:
+            # It sets nothing aside: several may wait to reduce one position, by a profit or a loss.
+            if not self.reducible(standing):
                 raise self._insufficient("position", f"there is no position in {standing.symbol} to reduce")
-        elif not standing.buying and standing.leaves > pieces and not self.rules.allow_short:
+            return
+        pieces = self._closable(standing)
+        if not standing.buying and standing.leaves > pieces and not self.rules.allow_short:
             why = f"{standing.leaves} {standing.symbol} to sell, {pieces} free"
             raise self._insufficient("position", why)
         standing.closing = min(standing.leaves, pieces) if pieces > 0 else ZERO
-        standing.unit = self._unit(standing)
         cost = self._cost(standing)
         if cost or standing.closing < standing.leaves:
             free = self.free
-            if (cost > free or free <= 0) and not standing.reduce_only:
+            if cost > free or free <= 0:
                 raise self._insufficient("funds", f"{cost} {self.rules.currency} needed, {free} free")
         self._lock(standing, cost, standing.closing)
 
@@ -196,9 +196,12 @@ class Account:
         return left - others - 2 * (ledger.shorts + owed) >= 0
 
     def reducible(self, standing: Standing) -> Decimal:
-        """How much of the position that order would reduce there is."""
+        """How much of the position that order would reduce there is; what is set aside to be sold is not."""
         held = self.ledger.held(standing.symbol)
-        return max(-held if standing.buying else held, ZERO)
+        if standing.buying:
+            return max(-held, ZERO)
+        aside = ZERO if self.rules.allow_short else self._selling.get(standing.symbol, ZERO)
+        return max(held - aside, ZERO)
 
     def _closable(self, standing: Standing) -> Decimal:
         symbol = standing.symbol
