@@ -292,8 +292,9 @@ def test_ctrl_c_in_a_report_is_the_callers():
     registry = BrokerRegistry()
     registry.register("ill", Reporting(raising(KeyboardInterrupt())))
 
-    with pytest.raises(KeyboardInterrupt):
-        registry.list_all()
+    for ask in (registry.list_all, registry.get_healthy):
+        with pytest.raises(KeyboardInterrupt):
+            ask()
 
 
 def test_health_is_that_of_gateways_that_should_be_connected():

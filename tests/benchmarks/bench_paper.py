@@ -3,10 +3,10 @@ The paper broker: orders a second, from placing to the fill being read.
 
     pytest tests/benchmarks/bench_paper.py -o python_files='bench_*.py' -s
 
-Three cases take turns, round by round, in CPU time of the process: the venue alone, the broker with a
-reader of ``events()``, and a bare asyncio loop that does the least such a thing can do (one future and one queue
-entry for each order). Figures are medians; no time is asserted. The bar of DESIGN 6 is 20,000 orders a second
-for the broker.
+Three cases take turns, round by round, in CPU time of the process: the venue alone, the broker with a reader
+of ``events()``, and a bare asyncio loop that does the least that such a thing can do: one future and one
+queue entry for each order. Figures are medians; no time is asserted. The bar of DESIGN 6 is 20,000 orders a
+second for the broker.
 """
 
 from __future__ import annotations

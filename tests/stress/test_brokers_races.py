@@ -339,7 +339,7 @@ def burst(place: Callable[[str], Awaitable[Any]], over: threading.Event, mark: s
 
     async def run() -> list[Any]:
         told: list[Any] = []
-        while not (over.is_set() and isinstance(told[-1], Halted)):
+        while not (over.is_set() and told and isinstance(told[-1], Halted)):
             told.append(await answer(place(f"{mark}-{len(told)}")))
         return told
 

@@ -220,6 +220,7 @@ class Book:
                 self._move(held, _resting(held), note="ack")
             if held.order.status is not OrderStatus.REJECTED:
                 self._settle(held)
+            self._tell_news(held, note="ack")
         if self._orphans:
             self._adopt_orphans(held)
 
@@ -283,6 +284,7 @@ class Book:
         held.asked_qty = None
         order = held.order
         if order.status.terminal:
+            self._tell_news(held, note="replaced")
             return
         changes = {**changes, "version": order.version + 1}
         qty = changes.get("qty", order.qty)
@@ -351,6 +353,7 @@ class Book:
                 self.counts["updates of unknown orders"] += 1
             return
         self._apply_update(held, said)
+        self._tell_news(held, note="update")
 
     def _apply_update(self, held: Held, said: OrderUpdate) -> None:
         self._tie(held, said.order_id)
@@ -421,6 +424,7 @@ class Book:
                 reason=order.reason,
             ),
         )
+        self._tell_news(held, note="update")
         return held
 
     def _merge_terms(self, held: Held, order: Order) -> None:
@@ -523,6 +527,7 @@ class Book:
             changes["leaves_qty"] = max(held.order.qty - changes["filled_qty"], ZERO)
         was_open = held.is_open
         held.order = order = evolved(held.order, changes)
+        held.has_news = False
         if was_open and status.terminal:
             self._open_of(held.account).pop(held, None)
             self._has_ended(held)
@@ -541,6 +546,13 @@ class Book:
             held.aliases = (*held.aliases, held.order.order_id)
         self._by_venue[order_id] = held
         held.order = evolved(held.order, {"order_id": order_id})
+        held.has_news = True
+
+    def _tell_news(self, held: Held, *, note: str) -> None:
+        """An id that nothing else told of is an event as well: the journal must know it after a restart."""
+        if held.has_news:
+            held.has_news = False
+            self._tell(held.order, note=note)
 
     def _whose(self, client_order_id: str | None, order_id: str | None, account: str | None) -> Held | None:
         if order_id is not None and (held := self._by_venue.get(order_id)) is not None:

@@ -6,9 +6,11 @@ import asyncio
 import contextvars
 import threading
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hotplug.brokers._gateway import BrokerGateway
+from hotplug.brokers._settings import Seat
 from hotplug.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["SyncBrokerGateway"]
 
 T = TypeVar("T")
+_GATED: Final = frozenset({"_place", "_modify"})
 
 
 class SyncBrokerGateway(BrokerGateway):
@@ -68,7 +71,15 @@ class SyncBrokerGateway(BrokerGateway):
         pool = self.__dict__.get("_pool")
         if pool is None:
             pool = self.__dict__["_pool"] = _Pool(self.pool_size, self.broker_id)
-        return pool.run(hook, arguments, urgent=getattr(hook, "__name__", "") == "_cancel")
+        name = getattr(hook, "__name__", "")
+        look = partial(self._refuse_if_shut, arguments[0]) if name in _GATED else None
+        return pool.run(hook, arguments, urgent=name == "_cancel", look=look)
+
+    def _refuse_if_shut(self, order: Any) -> None:
+        """It waited for a thread, and was not sent yet: meanwhile the gate may have been shut."""
+        error = self._core.place_error(Seat(None, order.attribution))
+        if error is not None:
+            raise error
 
 
 class _Pool:
@@ -80,9 +91,21 @@ class _Pool:
         self._busy = 0
         self._line: deque[asyncio.Future[None]] = deque()
 
-    async def run(self, hook: Callable[..., T], arguments: tuple[object, ...], *, urgent: bool) -> T:
-        """What *hook* returns; who is cancelled leaves it running, in its thread."""
+    async def run(
+        self,
+        hook: Callable[..., T],
+        arguments: tuple[object, ...],
+        *,
+        urgent: bool,
+        look: Callable[[], None] | None = None,
+    ) -> T:
+        """
+        What *hook* returns; who is cancelled leaves it running, in its thread.
+
+        Where a thread had to be waited for, *look* may refuse by raising, before the hook is called.
+        """
         size = self._size + 1 if urgent else self._size
+        waits = self._busy >= size
         while self._busy >= size:
             turn = asyncio.get_running_loop().create_future()
             self._line.append(turn)
@@ -95,6 +118,12 @@ class _Pool:
             finally:
                 if turn in self._line:
                     self._line.remove(turn)
+        if waits and look is not None:
+            try:
+                look()
+            except BaseException:
+                self._next()  # the turn is not taken
+                raise
         self._busy += 1
         return await self._in_thread(hook, arguments)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path  # noqa: TC003 - settings are converted by these annotations
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -244,6 +245,8 @@ class GrpcBroker(BrokerGateway):
         if order.status is OrderStatus.DENIED:
             # Refused over there before it was sent: for us that is as if it had never arrived.
             raise OrderNotFound(f"{ref} was refused: {order.reason}", code="denied", outcome="REJECTED")
+        if order.status is OrderStatus.PENDING_NEW:
+            return replace(order, status=OrderStatus.UNKNOWN)  # they do not know yet either
         return order
 
     def _own(self, ref: OrderRef) -> list[Order]:
@@ -267,7 +270,8 @@ class GrpcBroker(BrokerGateway):
         parts = await line.read(line.stub.GetSnapshot, pb.ListRequest(**self._scope()), "taking a snapshot")
         for part in parts:
             if (snapshot := joiner.add(part)) is not None:
-                return snapshot
+                orders = None if snapshot.orders is None else tuple(filter(self._is_news, snapshot.orders))
+                return replace(snapshot, orders=orders)
         raise BrokerUnavailable(f"{self.broker_id}: the snapshot was cut off", code="bad_message")
 
     async def _positions(self) -> tuple[Position, ...]:
@@ -369,10 +373,18 @@ class GrpcBroker(BrokerGateway):
             case _:
                 self.report(payload)
 
+    def _is_news(self, order: Order) -> bool:
+        """Whether it tells more than is known here."""
+        if order.status is OrderStatus.PENDING_NEW:
+            # That it is being sent over there settles no doubt of ours.
+            return not any(mine.status is OrderStatus.UNKNOWN for mine in self._own(order.ref))
+        # What was denied never left the server; who placed it is told so.
+        return order.status is not OrderStatus.DENIED
+
     def _hear_order(self, order: Order) -> None:
         name = _name_of(order)
-        if order.status is OrderStatus.DENIED:
-            return  # it never left the server; who placed it is told so
+        if not self._is_news(order):
+            return
         if name in self._unanswered and order.status in UNSETTLED:
             # The answer to the call says it better; only if there is none, this will do.
             self._unanswered[name] = order

@@ -109,6 +109,7 @@ class Line:
         self._metadata: Final = credentials.metadata
         self._patience: Final = patience
         self._room: Final = asyncio.Semaphore(MOST_CALLS)
+        self._over: Final = asyncio.Event()
         self._streams: Final[WeakSet[Stream[Any]]] = WeakSet()
         self.stub: Final = Stub(self._channel)
 
@@ -158,16 +159,25 @@ class Line:
         These are not cancelled but left to hear the end of their streams: grpc tells it from a thread of its
         own, and where nobody is there any more to hear it, other event loops stumble over it.
         """
+        self._over.set()
         for stream in tuple(self._streams):
             stream.close()
         reading = [task for task in readers if task is not asyncio.current_task()]
-        if reading:
-            await asyncio.wait(reading, timeout=PARTING)
-        for task in reading:
-            task.cancel()
-        await self._channel.close(None)
-        if reading:
-            await asyncio.wait(reading)
+        try:
+            if reading:
+                await asyncio.wait(reading, timeout=PARTING)
+        finally:
+            for task in reading:
+                task.cancel()
+            await self._channel.close(None)
+
+    async def is_over(self, within: float) -> bool:
+        """Whether it is closed, or will be *within* so many seconds, which this waits for."""
+        try:
+            async with asyncio.timeout(within):
+                return await self._over.wait()
+        except TimeoutError:
+            return False
 
 
 class Stream(Generic[Answer]):

@@ -38,12 +38,12 @@ async def follow_quotes(
             pause = PAUSES[0]
             await _pass_on_all(stream, hear)
         except (BrokerError, BadMessageError) as error:
-            if stream.closed:
-                return
-            _log.warning("%s; trying again in %.1f s", error, pause)
+            if not stream.closed:
+                _log.warning("%s; trying again in %.1f s", error, pause)
         finally:
             stream.close()
-        await asyncio.sleep(pause)
+        if await line.is_over(within=pause):
+            return
         pause = min(2 * pause, longest)
 
 

@@ -179,11 +179,13 @@ class Rules:
         if not asked.client_order_id:
             raise denied("client_order_id", "a client_order_id must not be empty")
         _check_qty(terms, asked.qty)
-        _check_price(terms, asked.type, asked.price)
-        _check_stop(terms, asked.type, asked.stop_price)
+        kind, price, stop = asked.type, asked.price, asked.stop_price
+        if kind is not OrderType.MARKET or price is not None or stop is not None:
+            _check_price(terms, kind, price)
+            _check_stop(terms, kind, stop)
+            _check_worth(terms, asked.qty, price or stop)
         if (asked.tif is TimeInForce.GTD) is (asked.expire_at is None):
             raise denied("expire_at", "a GTD order, and no other, needs expire_at")
-        _check_worth(terms, asked.qty, asked.price or asked.stop_price)
 
     def check_change(
         self, symbol: str, kind: OrderType, qty: Decimal, price: Decimal | None, stop: Decimal | None
