@@ -469,6 +469,60 @@ def _deafen(broker, *lost):
     broker._line_up.stub = Deaf(broker._line_up, *lost)
 
 
+def test_a_no_whose_answer_got_lost_is_learnt_from_the_events():
+    """
+    The call broke off, and the server had said no: that is not forgotten only because the call was under way.
+    """
+    with far(mock()) as there:
+        there.gateway.venue.on("place", fault="reject", message="not today")
+
+        async def test():
+            async with connected(there.address) as broker:
+                real = broker._line_up.stub.PlaceOrder
+                _deafen(broker, "PlaceOrder")
+
+                async def break_off(request, **named):
+                    with pytest.raises(grpc.aio.AioRpcError):
+                        await real(request, **named)
+                    await until(lambda: any(broker._unanswered.values()))
+                    raise grpc.aio.AioRpcError(
+                        grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "broken off"
+                    )
+
+                broker._line_up.stub.PlaceOrder = break_off
+                with pytest.raises(BrokerError) as caught:
+                    await broker.place_order(order())
+                assert caught.value.outcome is Outcome.REJECTED
+                assert "not today" in str(caught.value)
+                assert await status_of(broker) is OrderStatus.REJECTED
+
+        run(test())
+
+
+def test_an_order_that_was_denied_over_there_is_none():
+    """
+    It never left the server: asked for, it is not found.
+    """
+    strange = StrangeGateway()
+    strange.orders["mine"] = Order(
+        symbol="IBM",
+        side=Side.BUY,
+        qty=1,
+        status=OrderStatus.DENIED,
+        account="A1",
+        client_order_id="mine",
+        reason="too large",
+    )
+    with far(strange) as there:
+
+        async def test():
+            async with connected(there.address) as broker:
+                with pytest.raises(OrderNotFound):
+                    await broker.get_order(REF)
+
+        run(test())
+
+
 def test_what_never_arrived_is_over():
     """
     Lost on the way there: the server does not know it and never will, so the doubt ends.
@@ -687,6 +741,28 @@ def test_quotes_come_again_after_their_stream_broke(monkeypatch):
                     board.end()
                     await until(lambda: board.symbols == {"IBM"})
                 assert broker.status is GatewayStatus.READY
+
+        run(test())
+
+
+def test_who_disconnects_waits_for_no_pause(monkeypatch):
+    """
+    Quotes that were to be asked for again in a minute are not.
+    """
+    monkeypatch.setattr(_quotes, "PAUSES", (60.0, 60.0))
+    with far(mock()) as there:
+        board = there.gateway.book.quotes
+
+        async def test():
+            async with connected(there.address) as broker:
+                broker.stream_quotes(["IBM"])
+                await until(lambda: board.symbols == {"IBM"})
+                board.end()
+                await until(lambda: board.symbols == frozenset())
+                quoting = broker._quoting
+                async with asyncio.timeout(SOON / 2):
+                    await broker.disconnect()
+                assert quoting.done()
 
         run(test())
 
@@ -934,6 +1010,21 @@ def nothing_left_here():
     deadline = time.monotonic() + SOON
     while left := [each for each in threading.enumerate() if each not in before and "_poll" not in each.name]:
         assert time.monotonic() < deadline, left
+
+
+def test_a_list_that_cannot_be_had_says_why():
+    """
+    The server's error, whole.
+    """
+    with far(mock()) as there:
+
+        async def test():
+            async with connected(there.address) as broker:
+                there.gateway.venue.on("snapshot", error="BrokerUnavailable", message="asleep")
+                with pytest.raises(BrokerUnavailable, match="asleep"):
+                    await broker.get_positions()
+
+        run(test())
 
 
 def test_what_is_asked_without_a_line_is_not_sent():

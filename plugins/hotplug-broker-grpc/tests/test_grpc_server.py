@@ -21,6 +21,7 @@ from hotplug.errors import (
     BrokerUnavailable,
     ConfigError,
     DeadlineExceeded,
+    GatewayNotReady,
     InsufficientFunds,
     InvalidRequest,
     NotSupported,
@@ -43,7 +44,10 @@ from hotplug.market import (
 )
 from hotplug_broker_grpc import Principal, Role, _server, serve
 from hotplug_broker_grpc import _convert as convert
+from hotplug_broker_grpc._calls import Counter
 from hotplug_broker_grpc._errors import error_from, error_of
+from hotplug_broker_grpc._handlers import _Border
+from hotplug_broker_grpc._principals import Principals
 from hotplug_broker_grpc.stubs import broker_pb2 as pb
 from hotplug_broker_grpc.stubs.broker_pb2_grpc import SERVICE, Stub
 from hotplug_broker_mock import MockBroker, MockVenue
@@ -421,6 +425,26 @@ def test_a_broker_that_is_not_there_is_said():
     run(test())
 
 
+def test_what_finds_the_gateway_may_say_why_there_is_none():
+    """
+    A broker error is passed on as it is.
+    """
+
+    async def test():
+        def find():
+            raise GatewayNotReady("it is being replaced", retryable=True)
+
+        async with serve({"main": find}, tokens=TOKENS) as server, channel_to(server.address) as channel:
+            with pytest.raises(GatewayNotReady, match="being replaced") as caught:
+                await Client(channel).place("ada's")
+            stub = health_pb2_grpc.HealthStub(channel)
+            health = await stub.Check(health_pb2.HealthCheckRequest(service="main"))
+        assert caught.value.retryable
+        assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+    run(test())
+
+
 def test_of_several_brokers_one_must_be_named():
     """
     Each answers under its own id.
@@ -602,6 +626,27 @@ def test_who_it_was_is_what_the_token_says():
         assert len(second.attribution.request) == 32
 
     run(test())
+
+
+def test_a_file_of_tokens_that_breaks_is_logged_once(tmp_path, monkeypatch, caplog):
+    """
+    Whoever runs the server finds out why nobody gets in any more.
+    """
+    monkeypatch.setattr(_server, "LOOK_INTERVAL", 0.005)
+    file = tmp_path / "tokens"
+    file.write_text('[[principal]]\nuser = "ada"\ntoken = "t"\naccounts = ["A"]\n')
+    file.chmod(0o600)
+
+    async def test():
+        async with asked(mock(), token_file=file) as client:
+            await client.ask("GetInfo", pb.InfoRequest(), "t")
+            file.write_text("nonsense")
+            with pytest.raises(AuthenticationError):
+                while True:
+                    await client.ask("GetInfo", pb.InfoRequest(), "t")
+
+    run(test())
+    assert caplog.text.count("nobody gets in any more") == 1
 
 
 def test_a_withdrawn_token_ends_its_streams(tmp_path, monkeypatch):
@@ -934,37 +979,97 @@ def test_a_deadline_travels_as_a_duration():
     run(test())
 
 
-@pytest.mark.parametrize("make", [mock, StrangeGateway], ids=["template", "other"])
-def test_a_client_that_hangs_up_undoes_nothing(make, monkeypatch):
-    """
-    An order that is on its way to the venue goes there, and can be found afterwards.
-    """
+class Slow:
+    """Holds up the placing of a broker until it is told to go on."""
 
-    async def test():
-        broker = make()
-        under_way, go_on = asyncio.Event(), asyncio.Event()
-        hook = "_place" if make is mock else "place_order"
+    def __init__(self, broker, monkeypatch):
+        hook = "_place" if isinstance(broker, MockBroker) else "place_order"
         real = getattr(broker, hook)
+        self.under_way, self.go_on = asyncio.Event(), asyncio.Event()
 
         async def slow(*arguments, **named):
-            under_way.set()
-            await go_on.wait()
+            self.under_way.set()
+            await self.go_on.wait()
             return await real(*arguments, **named)
 
         monkeypatch.setattr(broker, hook, slow)
+
+
+async def _hung_up(client, slow):
+    """Place an order, and hang up while it is under way."""
+    call = client.stub.PlaceOrder(placing(), metadata=_metadata("ada's", {}))
+    asking = asyncio.ensure_future(call)
+    await slow.under_way.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+def test_a_client_that_hangs_up_undoes_nothing(monkeypatch):
+    """
+    An order that is on its way to the venue goes there, and can be found at once.
+    """
+
+    async def test():
+        broker = mock()
+        slow = Slow(broker, monkeypatch)
         async with asked(broker, tokens=TOKENS) as client:
-            call = client.stub.PlaceOrder(placing(), metadata=_metadata("ada's", {}))
-            asking = asyncio.ensure_future(call)
-            await under_way.wait()
-            call.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await asking
+            await _hung_up(client, slow)
+            question = pb.GetOrderRequest(ref=ref(), session="s", call=1)
+            found = convert.ORDER.decode(await client.ask("GetOrder", question, "ada's"))
+            slow.go_on.set()
+            await broker.venue.wait_for("place")
+        assert found.status is OrderStatus.PENDING_NEW
+
+    run(test())
+
+
+def test_a_client_that_hangs_up_undoes_nothing_elsewhere(monkeypatch):
+    """
+    The same with a gateway that keeps no book: who asks for the order waits until it is known.
+    """
+
+    async def test():
+        broker = StrangeGateway()
+        slow = Slow(broker, monkeypatch)
+        looked, get = asyncio.Event(), broker.get_order
+
+        async def look(ref, *, deadline=None):
+            looked.set()
+            return await get(ref)
+
+        monkeypatch.setattr(broker, "get_order", look)
+        async with asked(broker, tokens=TOKENS) as client:
+            await _hung_up(client, slow)
             question = pb.GetOrderRequest(ref=ref(), session="s", call=1)
             finding = asyncio.create_task(client.ask("GetOrder", question, "ada's"))
-            await asyncio.sleep(0)
-            go_on.set()
+            await looked.wait()
+            slow.go_on.set()
             found = convert.ORDER.decode(await finding)
-        assert found.status in {OrderStatus.PENDING_NEW, OrderStatus.NEW}
+        assert found.status is OrderStatus.NEW
+
+    run(test())
+
+
+def test_a_server_that_stops_waits_for_what_is_sent(monkeypatch):
+    """
+    Also where nobody waits for the answer any more.
+    """
+
+    async def test():
+        broker = StrangeGateway()
+        slow = Slow(broker, monkeypatch)
+        await broker.connect()
+        server = serve(broker, tokens=TOKENS)
+        await server.start()
+        async with channel_to(server.address) as channel:
+            await _hung_up(Client(channel), slow)
+        stopping = asyncio.create_task(server.stop(SOON))
+        await asyncio.sleep(0)
+        assert not broker.orders
+        slow.go_on.set()
+        await stopping
+        assert list(broker.orders) == ["mine"]
 
     run(test())
 
@@ -1172,6 +1277,42 @@ def test_a_stream_ends_with_its_gateway():
         assert convert.GATEWAY_STATES.decode(states[-1]) is GatewayStatus.DISCONNECTED
 
     run(test())
+
+
+def test_who_hangs_up_while_it_is_told_something_breaks_nothing(caplog):
+    """
+    grpc has many names for that; it is no failure of the method, and what was read is closed.
+    """
+    closed = []
+
+    async def answers():
+        try:
+            while True:
+                yield pb.EventBatch()
+        finally:
+            closed.append(True)
+
+    class Gone:
+        def invocation_metadata(self):
+            return ()
+
+        def time_remaining(self):
+            return None
+
+        async def write(self, message):
+            raise RuntimeError("the line is broken")
+
+    async def verb(call, request):
+        return answers()
+
+    async def test():
+        broker = mock()
+        counter = Counter({"mock": lambda: broker}, Principals(), private=True, loopback=False)
+        await _Border("StreamEvents", verb, counter).many(pb.StreamEventsRequest(), Gone())
+
+    run(test())
+    assert closed == [True]
+    assert not caplog.records
 
 
 def test_what_it_serves_may_change():

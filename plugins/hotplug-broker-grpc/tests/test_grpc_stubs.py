@@ -137,6 +137,23 @@ def test_every_enumeration_begins_unspecified():
     assert all(name.endswith("_UNSPECIFIED") for name in first)
 
 
+@tools
+def test_it_is_a_command(capsys, monkeypatch):
+    """
+    ``python -m hotplug_broker_grpc.generate``, as the docstring says.
+    """
+    import runpy
+
+    monkeypatch.setattr(sys, "argv", ["generate", "--check"])
+    monkeypatch.delitem(sys.modules, "hotplug_broker_grpc.generate")
+
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("hotplug_broker_grpc.generate", run_name="__main__")
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "up to date\n"
+
+
 def test_generating_needs_its_tools_only_when_it_runs():
     """
     Importing the generator imports no compiler: it ships with the plugin.

@@ -47,6 +47,7 @@ ANY_QTY: Final = Decimal("Infinity")
 """What a change asked for that was under way when the process ended."""
 DAY: Final = 86_400.0
 ORPHANS: Final = 10_000
+CORRECTION: Final = "correction"
 _log = logging.getLogger("hotplug.brokers")
 _RESTING: Final = frozenset({OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED})
 _BEFORE_ACK: Final = frozenset({OrderStatus.PENDING_NEW, OrderStatus.UNKNOWN})
@@ -379,16 +380,18 @@ class Book:
     def _said_filled(self, held: Held, said: OrderUpdate) -> None:
         assert said.filled_qty is not None  # noqa: S101 - the caller looked
         if said.correction:
-            before = held.filled, held.cost
-            held.said = held.filled = said.filled_qty
-            held.cost = said.filled_qty * (said.avg_price or held.order.avg_price or ZERO)
-            self._correct_position(held, held.filled - before[0], held.cost - before[1])
-            self._put(held, {"filled_qty": held.said, "avg_price": said.avg_price}, note="correction")
+            self._correct(held, said.filled_qty, said.avg_price)
+            self._put(held, {"filled_qty": held.said, "avg_price": said.avg_price}, note=CORRECTION)
         elif said.filled_qty > held.said:
             held.said = said.filled_qty
 
-    def _correct_position(self, held: Held, qty: Decimal, cost: Decimal) -> None:
+    def _correct(self, held: Held, filled: Decimal, price: Decimal | None) -> None:
         """What was told in fills was not so: the position that is made of them loses it again."""
+        qty, cost = held.filled, held.cost
+        held.said = held.filled = filled
+        held.cost = filled * (price or held.order.avg_price or ZERO)
+        held.is_corrected = True
+        qty, cost = filled - qty, held.cost - cost
         if qty:
             buys = held.order.side is Side.BUY
             self.positions.trade(held.account, held.order.symbol, qty if buys else -qty, cost / qty)
@@ -612,9 +615,9 @@ class Book:
 
     def _restore(self) -> None:
         """Read the journal: what had not ended has an outcome that nobody knows."""
-        for payload in self.log.past():
+        for payload, note in self.log.past_with_notes():
             if isinstance(payload, Order):
-                self._remember(payload)
+                self._remember(payload, is_correction=note == CORRECTION)
             elif isinstance(payload, Fill):
                 self._remember_fill(payload)
         for held in self.open():
@@ -637,13 +640,21 @@ class Book:
         """
         oldest = datetime.now(UTC) - timedelta(seconds=DAY)
         orders = [held.order for held in self._by_client.values()]
-        counting = [each for each in orders if not each.status.terminal or (each.updated_at or oldest) > oldest]
+        counting = [
+            each for each in orders if not each.status.terminal or (each.updated_at or oldest) > oldest
+        ]
+        # After the fills: what they add up to is not so.
+        corrections = [
+            {"event": "Order", "time": datetime.now(UTC), "payload": held.order, "note": CORRECTION}
+            for held in self._by_client.values()
+            if held.is_corrected
+        ]
         try:
-            self.log.rotate([*counting, *self.fills()])
+            self.log.rotate([*counting, *self.fills(), *corrections])
         except OSError as error:
             _log.warning("%s: its journal is too large, and no new one can be begun: %s", self.key, error)
 
-    def _remember(self, order: Order) -> None:
+    def _remember(self, order: Order, *, is_correction: bool) -> None:
         account = order.account or ""
         name = order.client_order_id or f"external {order.order_id}"
         held = self._by_client.get((account, name))
@@ -660,6 +671,8 @@ class Book:
             held.asked_qty = ANY_QTY
         elif order.version > held.order.version:
             held.asked_qty = None
+        if is_correction:
+            self._correct(held, order.filled_qty, order.avg_price)
         held.order = order
         held.said = max(held.said, order.filled_qty)
         self.accounts_seen[account] = None

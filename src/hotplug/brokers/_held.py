@@ -48,9 +48,8 @@ class Held:
     An order in the book.
 
     *filled* and *cost* sum up its fills, *said* is the venue's own cumulative figure. *asked_qty* is what a
-    change asks for, as long as nobody knows whether it was made. *has_news*: no event told of its newest id at
-    the venue yet. *order* is replaced as a whole, so whoever
-    reads it sees one instant.
+    change asks for, as long as nobody knows whether it was made. *has_news* is that no event told of its
+    newest id at the venue yet. *order* is replaced as a whole, so whoever reads it sees one instant.
     """
 
     # Defaults of the class, because most orders never come to differ from them.
@@ -68,6 +67,7 @@ class Held:
     cancel_wanted = False
     cancel_accepted = False
     has_news = False
+    is_corrected = False
     aliases: tuple[str, ...] = ()
     task: asyncio.Future[None] | None = None
     cancelling: asyncio.Task[None] | None = None

@@ -83,6 +83,10 @@ class EventLog:
 
     def past(self) -> Iterator[EventPayload]:
         """What is in every event of the journal, oldest first, and in the lines carried over before them."""
+        return (payload for payload, _ in self.past_with_notes())
+
+    def past_with_notes(self) -> Iterator[tuple[EventPayload, str]]:
+        """`past`, and what each was noted as."""
         return payloads(self.journal.read())
 
     # -- writing -----------------------------------------------------------------------------------

@@ -86,12 +86,12 @@ def event_line(
     return {**line, **more, **line} if more else line
 
 
-def payloads(lines: Iterable[Mapping[str, Any]]) -> Iterator[EventPayload]:
-    """What the events in *lines* tell; lines that tell nothing are left out."""
+def payloads(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[EventPayload, str]]:
+    """What the events in *lines* tell, and their notes; lines that tell nothing are left out."""
     for line in lines:
         if "payload" in line:
             with suppress(ValueError):
-                yield from_plain(line["event"], line["payload"])
+                yield from_plain(line["event"], line["payload"]), str(line.get("note", ""))
 
 
 def read_past(lines: Iterable[Mapping[str, Any]], keep: int) -> Past:

@@ -96,7 +96,7 @@ class Pulse:
         try:
             said = await core.call("ping", gateway._ping, until=until)
         except BrokerError as error:
-            if error.outcome is Outcome.NOT_SENT:
+            if isinstance(error, RateLimited) and error.outcome is Outcome.NOT_SENT:
                 return  # our own limits had no room for it: that says nothing of the line
             core.last_error = str(error)
             self._auth_failed = isinstance(error, AuthenticationError)

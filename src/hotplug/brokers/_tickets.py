@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from hotplug.brokers._windows import Tally
 
-__all__ = ["UNCOUNTED", "Flights", "Route", "Ticket"]
+__all__ = ["Flights", "Route", "Ticket", "UNCOUNTED"]
 
 Route: TypeAlias = "tuple[tuple[Tally, int], ...]"
 """The windows that a call weighs in, and how much."""

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path  # noqa: TC003 - settings are converted by these annotations
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from uuid import uuid4
 
 from hotplug.brokers import BrokerGateway
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Position,
         Quote,
     )
+    from hotplug_broker_grpc._wire import Streamed
 
 __all__ = ["GrpcBroker"]
 
@@ -57,6 +58,7 @@ REMEMBERED: Final = timedelta(hours=12)
 SHORTEST: Final = 1.0
 """Seconds that an order's call may take, however little time its sender has."""
 Name = tuple[str | None, str | None]
+Answer = TypeVar("Answer")
 
 
 class GrpcBroker(BrokerGateway):
@@ -232,7 +234,7 @@ class GrpcBroker(BrokerGateway):
         return changed.order_id if changed.HasField("order_id") else None
 
     async def _query(self, ref: OrderRef) -> Order:
-        line, mine = self._line_, self._own(ref)
+        line, mine = self._line_, self._own(ref.client_order_id)
         scope = self._scope(mine[0].account if len(mine) == 1 else None)
         request = pb.GetOrderRequest(ref=convert.REF.encode(ref), **scope, **self._numbered())
         try:
@@ -249,9 +251,8 @@ class GrpcBroker(BrokerGateway):
             return replace(order, status=OrderStatus.UNKNOWN)  # they do not know yet either
         return order
 
-    def _own(self, ref: OrderRef) -> list[Order]:
-        """The open orders of ours that *ref* may mean."""
-        name = ref.client_order_id
+    def _own(self, name: str | None) -> list[Order]:
+        """The open orders of ours that are called *name*; several accounts may have one."""
         found = [] if name is None else self.book.named(name, None)
         return [held.order for held in found if held.is_own and held.is_open]
 
@@ -266,27 +267,23 @@ class GrpcBroker(BrokerGateway):
     # -- accounts ----------------------------------------------------------------------------------
 
     async def _snapshot(self) -> Snapshot:
-        line, joiner = self._line_, convert.Joiner()
-        parts = await line.read(line.stub.GetSnapshot, pb.ListRequest(**self._scope()), "taking a snapshot")
-        for part in parts:
+        joiner = convert.Joiner()
+        for part in await self._listed(self._line_.stub.GetSnapshot, "taking a snapshot"):
             if (snapshot := joiner.add(part)) is not None:
                 orders = None if snapshot.orders is None else tuple(filter(self._is_news, snapshot.orders))
                 return replace(snapshot, orders=orders)
         raise BrokerUnavailable(f"{self.broker_id}: the snapshot was cut off", code="bad_message")
 
     async def _positions(self) -> tuple[Position, ...]:
-        line = self._line_
-        parts = await line.read(
-            line.stub.ListPositions, pb.ListRequest(**self._scope()), "asking for positions"
-        )
+        parts = await self._listed(self._line_.stub.ListPositions, "asking for positions")
         return tuple(convert.POSITION.decode(each) for part in parts for each in part.items)
 
     async def _balances(self) -> tuple[Balance, ...]:
-        line = self._line_
-        parts = await line.read(
-            line.stub.ListBalances, pb.ListRequest(**self._scope()), "asking for balances"
-        )
+        parts = await self._listed(self._line_.stub.ListBalances, "asking for balances")
         return tuple(convert.BALANCE.decode(each) for part in parts for each in part.items)
+
+    async def _listed(self, method: Streamed[pb.ListRequest, Answer], doing: str) -> list[Answer]:
+        return await self._line_.read(method, pb.ListRequest(**self._scope()), doing)
 
     # -- the market --------------------------------------------------------------------------------
 
@@ -377,7 +374,7 @@ class GrpcBroker(BrokerGateway):
         """Whether it tells more than is known here."""
         if order.status is OrderStatus.PENDING_NEW:
             # That it is being sent over there settles no doubt of ours.
-            return not any(mine.status is OrderStatus.UNKNOWN for mine in self._own(order.ref))
+            return not any(mine.status is OrderStatus.UNKNOWN for mine in self._own(order.client_order_id))
         # What was denied never left the server; who placed it is told so.
         return order.status is not OrderStatus.DENIED
 

@@ -45,11 +45,6 @@ class Principal:
         if self.accounts is not None:
             object.__setattr__(self, "accounts", frozenset(self.accounts))
 
-    @property
-    def may_trade(self) -> bool:
-        """Whether it may place, modify and cancel."""
-        return self.role is not Role.READ
-
     def narrowed(self, asked: frozenset[str]) -> frozenset[str] | None:
         """The accounts of a call that asked for some; nothing asked is all that is granted."""
         if not asked:

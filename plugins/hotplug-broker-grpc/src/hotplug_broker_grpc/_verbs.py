@@ -309,10 +309,9 @@ def _result(result: Any) -> pb.CancelResult:
 
 async def _usage(call: Call) -> Metadata:
     """The fullest window of the gateway, as headers that others use as well."""
-    try:
-        limits: Sequence[RateLimit] = await call.gateway.rate_limits()
-    except BrokerError:
-        return ()
+    if not call.is_detached:
+        return ()  # who knows what asking it costs
+    limits: Sequence[RateLimit] = await call.gateway.rate_limits()
     fullest = max(limits, key=_fullness, default=None)
     if fullest is None:
         return ()
