@@ -3,6 +3,7 @@ The life of a connection.
 
     connect ─▶ CONNECTING ─▶ SYNCING: subscribe, snapshot, apply, replay, ask for what is missing ─▶ READY
     lost    ─▶ RECONNECTING: pause (exponential, jittered), connect, SYNCING …
+    drain   ─▶ DRAINING: gate shut, everything else goes on until the last own order has ended ─▶ disconnect
     disconnect ─▶ DRAINING: gate shut, sends awaited ─▶ DISCONNECTED
 """
 
@@ -37,8 +38,12 @@ if TYPE_CHECKING:
 __all__ = ["Line"]
 
 _log = logging.getLogger("hotplug.brokers")
+_SERVING: Final = frozenset({GatewayStatus.READY, GatewayStatus.DEGRADED})
+_NO_SESSION: Final = frozenset({GatewayStatus.CREATED, GatewayStatus.DISCONNECTED, GatewayStatus.FAILED})
 CLEAN_UP: Final = 5.0
 """Seconds that ``_disconnect`` has after something went wrong."""
+LOOK_AGAIN: Final = 0.05
+"""Seconds between two looks whether the last order has ended: nobody is in a hurry, and days may pass."""
 _JITTER: Final = random.SystemRandom()
 
 
@@ -50,6 +55,8 @@ class Line:
         self._turn: asyncio.Lock | None = None
         self._turn_loop: asyncio.AbstractEventLoop | None = None
         self._reconnecting: asyncio.Task[None] | None = None
+        self.drains = False
+        """Whether its gate is shut for good: it stays connected as long as own orders are open."""
 
     def _take_turn(self) -> asyncio.Lock:
         loop = asyncio.get_running_loop()
@@ -59,19 +66,33 @@ class Line:
 
     # -- connecting --------------------------------------------------------------------------------
 
-    async def connect(self, deadline: float | None) -> None:
-        """Open the line; returns READY (or DEGRADED), or raises with the line closed."""
+    @property
+    def is_up(self) -> bool:
+        """Whether it serves: all calls, or all but those that a drain refuses."""
+        status = self._core.status
+        return status in _SERVING or (status is GatewayStatus.DRAINING and self.drains)
+
+    async def connect(self, deadline: float | None, *, drains: bool = False) -> None:
+        """
+        Open the line; returns READY (or DEGRADED), or raises with the line closed.
+
+        With *drains* it comes up DRAINING instead: for what had been so, and was taken back.
+        """
         core = self._core
         until = core.gateway._until(deadline)
         async with self._within(until, "connect"), self._take_turn():
-            if core.status in {GatewayStatus.READY, GatewayStatus.DEGRADED}:
+            if core.status in _SERVING:
                 return
+            if self.drains:
+                raise core.not_ready("it drains: nobody connects it anew")
             if core.status in {GatewayStatus.RECONNECTING, GatewayStatus.SYNCING}:
                 await self._stop_reconnecting()
                 core.become(GatewayStatus.FAILED, "connected anew")
+            self.drains = drains
             try:
                 await self._open(until)
             except BaseException as error:
+                self.drains = False
                 await self._clean_up(error)
                 raise
 
@@ -140,7 +161,10 @@ class Line:
             raise BrokerUnavailable(f"{core.broker_id}: lost at once: {core.lost}", code="lost")
         core.pulse.forget()
         core.pulse.look()
-        core.become(GatewayStatus.READY, "synchronised")
+        if self.drains:
+            core.become(GatewayStatus.DRAINING, "synchronised; it drains")
+        else:
+            core.become(GatewayStatus.READY, "synchronised")
 
     async def reconcile(self, until: float) -> None:
         """Bring the book up to the venue: snapshot, what came meanwhile, what is missing."""
@@ -255,7 +279,7 @@ class Line:
         core = self._core
         core.lost = reason
         core.last_error = reason
-        if core.status in {GatewayStatus.READY, GatewayStatus.DEGRADED}:
+        if self.is_up:
             core.become(GatewayStatus.RECONNECTING, reason)
             core.pulse.look()
             self._reconnecting = core.task(self._reconnect(), f"{core.broker_id}: reconnect")
@@ -294,7 +318,7 @@ class Line:
     def resync(self, reason: str) -> None:
         """Events were missed on a line that stands: look at everything again."""
         core = self._core
-        if core.status in {GatewayStatus.READY, GatewayStatus.DEGRADED}:
+        if self.is_up:
             core.task(self._resync(reason), f"{core.broker_id}: reconcile")
 
     async def _resync(self, reason: str) -> None:
@@ -310,6 +334,48 @@ class Line:
         if task is not None and not task.done():
             await _ended([task])
 
+    # -- draining ----------------------------------------------------------------------------------
+
+    async def begin_drain(self, reason: str) -> bool:
+        """
+        Shut the gate for good if own orders are open; whether that is so.
+
+        Cancels, questions, streams, reports and finding a lost line again go on. Not where there is no
+        session: nothing could be waited for.
+        """
+        core = self._core
+        async with self._take_turn():
+            if self.drains:
+                return True
+            if core.status in _NO_SESSION or not self.open_orders:
+                return False
+            self.drains = True
+            if core.status in _SERVING:
+                core.become(GatewayStatus.DRAINING, reason)
+            return True
+
+    async def drain(self, reason: str) -> bool:
+        """
+        Shut the gate for good, wait until no own order is open, and disconnect.
+
+        False: it was ended by somebody else before, or the line is lost for good. *reason* is told.
+        """
+        core = self._core
+        if not await self.begin_drain(reason):
+            await self.disconnect(None, drain=True)
+            return True
+        while self.drains and core.status is not GatewayStatus.FAILED and self.open_orders:
+            await asyncio.sleep(LOOK_AGAIN)
+        if not self.drains or core.status is GatewayStatus.FAILED:
+            return False
+        await self.disconnect(None, drain=True)
+        return True
+
+    @property
+    def open_orders(self) -> int:
+        """How many own orders are open, or may be. From any thread."""
+        return sum(held.is_own for held in self._core.book.open())
+
     # -- disconnecting -----------------------------------------------------------------------------
 
     async def disconnect(self, deadline: float | None, *, drain: bool) -> None:
@@ -320,6 +386,7 @@ class Line:
             if core.status in {GatewayStatus.CREATED, GatewayStatus.DISCONNECTED}:
                 return
             await self._stop_reconnecting()
+            self.drains = False  # so that nobody finds the line again meanwhile
             if core.status is not GatewayStatus.FAILED:
                 core.become(GatewayStatus.DRAINING, "disconnect")
             await _to_the_end(self._close(until, drain=drain))

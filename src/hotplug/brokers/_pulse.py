@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from hotplug.brokers._held import Phase
-from hotplug.errors import AuthenticationError, BrokerError, DeadlineExceeded, Outcome
+from hotplug.errors import AuthenticationError, BrokerError, DeadlineExceeded, Outcome, RateLimited
 from hotplug.market import GatewayStatus, HealthReport, HealthState, OrderStatus
 
 if TYPE_CHECKING:

@@ -187,8 +187,15 @@ def _gateway_transitions() -> Mapping[GatewayStatus, frozenset[GatewayStatus]]:
         status.READY: leaving | {status.DEGRADED, status.RECONNECTING},
         status.DEGRADED: leaving | {status.READY, status.RECONNECTING},
         status.RECONNECTING: leaving | {status.SYNCING},
-        # A drain that did not finish in time is refused: the gate opens again.
-        status.DRAINING: {status.DISCONNECTED, status.FAILED, status.READY, status.DEGRADED},
+        # A drain that did not finish in time is refused: the gate opens again. One that takes its time
+        # may lose its line, and finds it again.
+        status.DRAINING: {
+            status.DISCONNECTED,
+            status.FAILED,
+            status.READY,
+            status.DEGRADED,
+            status.RECONNECTING,
+        },
         status.DISCONNECTED: {status.CONNECTING},
         status.FAILED: {status.CONNECTING, status.DISCONNECTED},
     }
