@@ -303,7 +303,9 @@ def test_a_change_makes_the_next_version():
         for name in ("v-a", "v-2"):
             assert (await gateway.get_order(OrderRef(order_id=name))).client_order_id == "a"
         gateway.says(None, S.CANCELED, order_id="v-a")
-        assert gateway.order("a").order_id == "v-2"
+        assert (gateway.order("a").order_id, gateway.order("a").status) == ("v-2", S.PARTIALLY_FILLED)
+        gateway.report(fill(None, 1, "t2", order_id="v-a"))
+        assert gateway.order("a").filled_qty == 2
         await gateway.disconnect()
 
     run(story)

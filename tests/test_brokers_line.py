@@ -531,6 +531,123 @@ def test_a_cancelled_disconnect_is_done_all_the_same():
     run(story)
 
 
+# -- draining -----------------------------------------------------------------------------------------
+
+
+def test_a_drain_lasts_as_long_as_an_own_order_is_open():
+    """Shut for good: cancels, questions and reports go on; it is done when the last own one has ended."""
+
+    async def story():
+        gateway = await connected(Asking())
+        seen = statuses(gateway)
+        line = gateway._core.line
+        assert not line.drains
+        await gateway.place_order(limit("a"))
+        await gateway.place_order(limit("b"))
+        gateway.report(order_at_venue(None, order_id="v-theirs", account="default"))
+        assert await line.shut("withdrawn")
+        assert await line.shut("once more")
+        assert line.open_orders == 2
+        draining = asyncio.ensure_future(line.drain())
+        error = await refusal(gateway.place_order(limit("c")))
+        assert (type(error), error.outcome) == (GatewayNotReady, "NOT_SENT")
+        await refusal(gateway.connect())
+        assert (gateway.status, gateway.info.health) == (G.DRAINING, HealthState.HEALTHY)
+        gateway.known["d"] = order_at_venue("d")
+        assert (await gateway.get_order(OrderRef(order_id="v-d"))).client_order_id == "d"
+        gateway.report(Gap(after=None, before=None))
+        await until(lambda: gateway.count("snapshot") == 1)
+        assert (await gateway.cancel_order(OrderRef(client_order_id="a"))).status is S.CANCELED
+        await gateway.settled()
+        assert not draining.done()
+        gateway.says("b", S.FILLED)
+        await draining
+        assert (line.open_orders, gateway.status) == (0, G.DRAINING)
+        await gateway.disconnect()
+        assert seen == [G.DRAINING, G.DISCONNECTED]
+        assert not line.drains
+
+    run(story)
+
+
+def test_a_drain_ends_when_somebody_disconnects():
+    """Disconnecting ends a drain whatever is open; connected anew it takes orders again."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        await gateway.place_order(limit("a"))
+        await gateway._core.line.shut("withdrawn")
+        draining = asyncio.ensure_future(gateway._core.line.drain())
+        await gateway.disconnect()
+        await draining
+        assert gateway.order("a").status is S.NEW
+        await gateway.connect()
+        await gateway.place_order(limit("b"))
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_what_has_no_session_cannot_drain():
+    """There is nothing to wait for: it says so, and connects as ever."""
+
+    async def story():
+        gateway = Puppet()
+        assert not await gateway._core.line.shut("withdrawn")
+        await gateway._core.line.drain()
+        await gateway.connect()
+        assert gateway.status is G.READY
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_a_lost_line_that_is_shut_comes_back_draining():
+    """What is shut while its line is being found again is DRAINING then, and goes on looking."""
+
+    async def story():
+        gateway = await connected(Pinged())
+        seen = statuses(gateway)
+        await gateway.place_order(limit("a"))
+        gateway.script["connect"] = [slow := Hanging()]
+        gateway.report(ConnectionLost(reason="cut"))
+        await slow.entered.wait()
+        assert await gateway._core.line.shut("withdrawn")
+        assert gateway.status is G.RECONNECTING
+        slow.release.set()
+        await until(lambda: gateway.status is G.DRAINING)
+        gateway.script["ping"] = [BrokerUnavailable("nobody"), BrokerUnavailable("nobody")]
+        await until(lambda: seen[3:] == [G.RECONNECTING, G.SYNCING, G.DRAINING])
+        assert G.READY not in seen
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_coming_up_draining():
+    """What was taken back comes up DRAINING, its gate never open; if it fails it is FAILED like any other."""
+
+    async def story():
+        gateway = Puppet()
+        seen = statuses(gateway)
+        gateway.script["connect"] = [BrokerUnavailable("no route")]
+        line = gateway._core.line
+        await refusal(line.connect(None, drains=True))
+        assert (gateway.status, line.drains) == (G.FAILED, False)
+        await line.connect(None, drains=True)
+        assert seen == [G.CONNECTING, G.FAILED, G.CONNECTING, G.SYNCING, G.DRAINING]
+        await gateway.disconnect()
+
+    run(story)
+
+
+class Pinged(Puppet):
+    """One that can be asked whether it is there."""
+
+    async def _ping(self):
+        await self._do("ping", None, lambda: None)
+
+
 # -- what else it hears -------------------------------------------------------------------------------
 
 

@@ -100,6 +100,24 @@ def test_a_venue_that_does_not_answer_twice_is_lost(silent):
     run(story)
 
 
+def test_a_line_that_nobody_answers_on_does_not_come_back():
+    """A venue that accepts connections but answers no ping stays RECONNECTING until it answers."""
+
+    async def story():
+        gateway = await connected(Pinging(max_health_age=0.06))
+        gateway.script["ping"] = BrokerUnavailable("mute")
+        await until(lambda: gateway.status is G.RECONNECTING)
+        seen = set()
+        connects = gateway.count("connect")
+        await until(lambda: seen.add(gateway.info.healthy) or gateway.count("connect") >= connects + 5)
+        assert seen == {False}
+        gateway.script.clear()
+        await until(lambda: gateway.info.healthy)
+        await gateway.disconnect()
+
+    run(story)
+
+
 def test_a_ping_that_found_no_room_says_nothing():
     """A ping that our own limits kept back was not sent: the line is not blamed for it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -710,9 +711,10 @@ def test_without_any_source_of_quotes_it_is_denied():
         broken = Puppet()
         broken.attach(Book("broken", settings))
         await connected(broken)
-        for raised, outcome in ((ValueError("bug"), "NOT_SENT"), (SystemExit(), "NOT_SENT")):
+        for raised in (ValueError("bug"), SystemExit(), InvalidRequest("which?", outcome="REJECTED")):
             broken.script["quote"] = raised
-            assert (await refusal(broken.place_order(limit()))).outcome == outcome
+            error = await refusal(broken.place_order(limit()))
+            assert (error.code, error.outcome) == ("no_quote", "NOT_SENT")
         broken.report(quote())
         assert (await broken.place_order(limit())).status is S.NEW
         await broken.disconnect()
@@ -1189,6 +1191,92 @@ def _no_space(self, lines):
 
 async def _keep(work, found):
     found.append(await work)
+
+
+def test_a_rejection_is_the_same_after_a_restart(tmp_path):
+    """
+    Class, code and the venue's code of a rejection are in the journal, too: the same id gives the same error.
+    """
+    path = tmp_path / "main.jsonl"
+
+    async def life(*, place):
+        gateway = Asking()
+        gateway.attach(Book("main", journal=FileJournal(path)))
+        await connected(gateway)
+        if place:
+            error = InsufficientFunds("no cash", outcome="REJECTED", code="no_money", venue_code="E7")
+            gateway.script["place"] = [error]
+        error = await refusal(gateway.place_order(limit("a")))
+        assert isinstance(error, InsufficientFunds)
+        told = (error.message, error.outcome, error.code, error.venue_code)
+        assert told == ("no cash", "REJECTED", "no_money", "E7")
+        assert gateway.count("place") == place
+        gateway.book.log.close()
+        await gateway.disconnect()
+
+    run(lambda: life(place=True))
+    run(lambda: life(place=False))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"event": "refusal", "account": "default", "client_order_id": "a", "type": "Outcome"}',
+        '{"event": "refusal", "account": "default", "client_order_id": "nobody", "type": "InsufficientFunds"}',
+        '{"event": "refusal"}',
+    ],
+)
+def test_a_refusal_that_makes_no_sense_is_left_out(tmp_path, line):
+    """A line of the journal that names no error or no order changes nothing."""
+    path = tmp_path / "main.jsonl"
+
+    async def first():
+        gateway = Puppet()
+        gateway.attach(Book("main", journal=FileJournal(path)))
+        await connected(gateway)
+        gateway.script["place"] = [InvalidRequest("no", outcome="REJECTED")]
+        await refusal(gateway.place_order(limit("a")))
+        gateway.book.log.close()
+        await gateway.disconnect()
+
+    async def second():
+        book = Book("main", journal=FileJournal(path))
+        assert book.get("default", "a").error.outcome == "REJECTED"
+        book.log.close()
+
+    run(first)
+    path.write_text(path.read_text() + line + "\n")
+    run(second)
+
+
+def test_an_id_that_is_no_text_names_nothing(caplog):
+    """A plugin that returns a number: the order is taken, and the plugin's fault is told."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        gateway.script["place"] = lambda: 5
+        assert (await gateway.place_order(limit("a"))).order_id is None
+        assert "gave a int" in gateway.info.last_error
+        await gateway.disconnect()
+
+    run(story)
+    assert "not a str" in caplog.text
+
+
+def test_an_old_quote_is_not_fresh_for_having_just_come():
+    """A quote tells of its own time: one of an hour ago is no ground for a collar."""
+
+    async def story():
+        gateway = Puppet(capabilities=frozenset())
+        gateway.attach(Book("old", BookSettings(limits=OrderLimits(price_collar_pct=Decimal(50)))))
+        await connected(gateway)
+        gateway.report(replace(quote(), time=quote().time - timedelta(hours=1)))
+        assert (await refusal(gateway.place_order(limit("a")))).code == "no_quote"
+        gateway.report(quote())
+        assert (await gateway.place_order(limit("a"))).status is S.NEW
+        await gateway.disconnect()
+
+    run(story)
 
 
 def test_a_second_host_on_a_journal_reads_only(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 import hotplug
 from hotplug import UserExecutionContext
 from hotplug._cli import _brake as brake
-from hotplug._cli._story import holder_of, pid_of, read
+from hotplug._cli._story import holder_of, pid_of, put_aside, read
 from hotplug.brokers._acks import Acks
 from hotplug.brokers._files import write_holder
 from hotplug.brokers._halts import Halt, HaltFile, Halts
@@ -349,6 +349,55 @@ def test_what_nobody_knows_is_marked(ask, folder):
     assert "intended  BUY 3 IBM LIMIT @ 9.5  PENDING_NEW  !! UNKNOWN" in answer.stdout
     assert answer.stdout.count("!!") == 2
     assert "3 orders, 3 open, 2 UNKNOWN" in answer.stdout
+
+
+def test_what_was_put_aside_is_told_first(ask, folder):
+    """
+    A journal that was begun anew is told with what it was before, oldest first, and each line of it once: what
+    A journal that was begun anew is told with what it was before, oldest first.
+
+    Each line of it is told once: what was carried over, and what a crash left in two files.
+    """
+    file = FileJournal(folder / "main.jsonl")
+    log = EventLog(file)
+    log.append(order(), note="intent", must=True)
+    log.append(fill())
+    log.append(order(OrderStatus.NEW, order_id="V1", filled_qty=ONE), note="ack")
+    log.append(order(OrderStatus.CANCELED, "ended"), note="update")
+    log.record("halt", reason="storm")
+    oldest = log.rotate([order(OrderStatus.NEW, order_id="V1", filled_qty=ONE), fill()])
+    log.append(order(OrderStatus.PENDING_CANCEL, order_id="V1", filled_qty=ONE), note="cancel")
+    newer = log.rotate([order(OrderStatus.PENDING_CANCEL, order_id="V1", filled_qty=ONE), fill()])
+    log.append(order(OrderStatus.CANCELED, order_id="V1", filled_qty=ONE), note="update")
+    log.close()
+    log = EventLog(FileJournal(folder / "main.jsonl"))  # another epoch, whose numbers go on
+    log.append(order(OrderStatus.NEW, "x2"), note="ack")
+    log.close()
+    (folder / "main.20200101T000000.000000Z.jsonl").write_bytes(oldest.read_bytes())
+    (folder / "main.20200101T000000.000000Z.jsonl.bak").write_text("no journal")
+    (folder / "main2.20200101T000000.000000Z.jsonl").write_text("no journal of this broker\n")
+    assert put_aside(folder / "main.jsonl") == sorted(
+        [folder / "main.20200101T000000.000000Z.jsonl", oldest, newer]
+    )
+
+    whole = {story["client_order_id"]: story for story in json.loads(ask("orders", "main", "--json").stdout)}
+
+    assert list(whole) == ["x1", "ended", "x2"]
+    assert [event["event"] for event in whole["x1"]["events"]] == [
+        "intent",
+        "fill",
+        "ack",
+        "cancel",
+        "update",
+    ]
+    assert whole["x1"]["status"] == "CANCELED"
+    assert ask("orders", "main").stdout.count("halt: storm") == 1
+    oldest.unlink()
+    newer.unlink()
+    (folder / "main.20200101T000000.000000Z.jsonl").unlink()
+    whole = json.loads(ask("orders", "main", "--json").stdout)
+    assert [event["event"] for event in whole[0]["events"]] == ["carried", "fill", "update"]
+    assert [story["client_order_id"] for story in whole] == ["x1", "x2"]
 
 
 def test_no_journal_no_story(ask, folder):

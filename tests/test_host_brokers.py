@@ -27,6 +27,7 @@ from hotplug.errors import (
     BrokerError,
     ConfigError,
     ContextRequiredError,
+    GatewayNotReady,
     GatewayReplaced,
     Halted,
     LiveRefused,
@@ -947,16 +948,336 @@ def test_one_that_is_no_template_cannot_take_over(world):
 
 def test_a_gateway_that_goes_is_disconnected(world):
     """
-    A gateway whose configuration is removed is disconnected, whoever connected it; its orders stay known.
+    A gateway whose configuration is removed is disconnected, whoever connected it, if no order is open.
     """
     world.broker()
     with world.host("[brokers.main]\nplugin='acme'") as host:
         host.brokers.sync("main").connect()
         host.brokers.sync("main").place_order(request("x"))
+        host.brokers.sync("main").cancel_all()
         host.apply(world.parse(""))
-        until(lambda: world.made[0].info.status == "DISCONNECTED")
+        assert world.made[0].info.status == "DISCONNECTED"
+        assert host.health().status == "healthy"
+
+
+# -- draining --------------------------------------------------------------------------------------------
+
+MAIN = "[brokers.main]\nplugin='acme'\nconnect=true\n"
+
+
+def away(how, world, host):
+    """The broker's configuration or distribution vanishes."""
+    if how == "configuration":
+        host.apply(world.parse("[plugins]\ndisable=['brokers/acme']"))
+    else:
+        world.environment.uninstall("acme-acme")
+        host.refresh()
+    assert "brokers/main" not in [status.name for status in host.plugins if status.state == "loaded"]
+    assert "main" not in host.brokers
+
+
+@pytest.mark.parametrize("how", ["configuration", "distribution"])
+def test_what_has_open_orders_drains_before_it_goes(world, how):
+    """
+    Withdrawn with open orders a gateway takes no more, but cancels, answers and reports until they ended.
+
+    The host's health names it meanwhile, and orders of others do not hold it up.
+    """
+    world.broker(body="def close(self): world.closed.append(self.key)")
+    world.inside.closed = []
+    with world.host(MAIN) as host:
+        front, gateway = host.brokers.sync("main"), host.brokers.get("main")
+        for name in ("x", "y"):
+            front.place_order(request(name))
+        world.venue.external_order("X", Side.BUY, Decimal(1), price=Decimal(4))
+        with front.events(deadline=PATIENCE) as stream:
+            away(how, world, host)
+
+            assert gateway.info.status == "DRAINING"
+            with pytest.raises(GatewayNotReady) as refused:
+                front.place_order(request("z"))
+            assert refused.value.outcome == "NOT_SENT"
+            assert host.health().status == "degraded"
+            assert "brokers/main: DRAINING, withdrawn with 2 open orders" in " ".join(host.health().issues)
+            assert len(front.snapshot().orders) == 3
+            world.venue.fill("x")
+            until(lambda: "with 1 open order" in " ".join(host.health().issues))
+            assert (gateway.info.status, world.inside.closed) == ("DRAINING", [])
+            front.cancel_order(OrderRef(client_order_id="y"))
+            told = [getattr(event.payload, "status", "") for event in stream]
+        until(lambda: world.inside.closed == ["main"])
+        assert (gateway.info.status, world.venue.sessions) == ("DISCONNECTED", 0)
+        assert {"FILLED", "CANCELED"} <= set(told)
+        assert "withdrawn" not in " ".join(host.health().issues)
+        assert host.close().open_orders == ()
+    assert [call.client_order_id for call in world.venue.calls("place")] == ["x", "y"]
+
+
+def test_what_nobody_knows_is_found_out_while_it_drains(world):
+    """
+    An UNKNOWN order counts as open: the gateway drains, goes on asking, and goes when it knows.
+    """
+    world.broker()
+    with world.host(MAIN) as host:
+        front, gateway = host.brokers.sync("main"), host.brokers.get("main")
+        world.venue.mute()
+        world.venue.on("place", fault="timeout_after")
+        silent = world.venue.on("query", raises=hotplug.BrokerUnavailable("no answer"))
+        with pytest.raises(BrokerError):
+            front.place_order(request("x"), deadline=0.05)
+        away("configuration", world, host)
+        assert gateway.info.status == "DRAINING"
+        assert [order.status for order in front.get_open_orders()] == ["UNKNOWN"]
+
+        world.venue.cancel("x")
+        silent()
+        until(lambda: gateway.info.status == "DISCONNECTED")
+        world.venue.resume()
+    assert host.close().open_orders == ()
+
+
+def test_a_drain_finds_its_line_again(world):
+    """
+    A line that is lost while a gateway drains is found again, and it drains on: it never becomes READY.
+    """
+    world.broker()
+    changes = []
+    with world.host(MAIN) as host:
+        front, gateway = host.brokers.sync("main"), host.brokers.get("main")
+        gateway.reconnect_delays = (0.0, 0.01)
+        front.place_order(request("x"))
+        away("configuration", world, host)
+        host.brokers.subscribe_status(lambda key, change: changes.append(change.new))
+        world.venue.disconnect_all()
+        until(lambda: changes[-1:] == ["DRAINING"])
+        with pytest.raises(GatewayNotReady):
+            front.place_order(request("y"))
+        with pytest.raises(GatewayNotReady, match="nobody connects it anew"):
+            front.connect()
+        world.venue.cancel("x")
+        until(lambda: gateway.info.status == "DISCONNECTED")
+    assert changes == ["RECONNECTING", "SYNCING", "DRAINING", "DISCONNECTED"]
+
+
+@pytest.mark.parametrize(("on_shutdown", "left"), [("leave", ["x"]), ("cancel", [])])
+@pytest.mark.parametrize("lives", ["thread", "loop"])
+def test_closing_ends_a_drain(world, on_shutdown, left, lives):
+    """
+    The end of the host is the end of a drain: on_shutdown holds, and what stays open is in the report.
+    """
+    world.broker()
+    config = f"{MAIN}on_shutdown='{on_shutdown}'"
+
+    async def live():
+        host = world.host(config)
+        async with host:
+            await host.brokers.get("main").place_order(request("x"))
+            await host.aapply(world.parse("[plugins]\ndisable=['brokers/acme']"))
+            assert world.made[0].info.status == "DRAINING"
+        return await host.aclose()
+
+    if lives == "loop":
+        report = asyncio.run(live())
+    else:
+        with world.host(config) as host:
+            host.brokers.sync("main").place_order(request("x"))
+            away("configuration", world, host)
         report = host.close()
-    assert [order.client_order_id for order in report.open_orders] == ["x"]
+    assert not report
+    assert [order.client_order_id for order in report.open_orders] == left
+    assert world.made[0].info.status == "DISCONNECTED"
+
+
+@pytest.mark.parametrize("concurrent", [True, False])
+@pytest.mark.parametrize("how", ["configuration", "distribution"])
+def test_who_comes_back_takes_over(world, how, concurrent):
+    """
+    If its key comes back while a gateway drains, the new one takes over its orders; no two gates are open.
+    """
+    body = """
+async def _connect(self):
+    world.seen.append((world.venue.sessions, [each._core.has_gate for each in world.made]))
+    await super()._connect()
+"""
+    world.inside.seen, world.inside.concurrent = [], concurrent
+    world.broker(body=body)
+    with world.host(MAIN) as host:
+        host.brokers.sync("main").place_order(request("x"))
+        old = host.brokers.get("main")
+        away(how, world, host)
+        world.inside.seen.clear()
+        if how == "configuration":
+            host.apply(world.parse(MAIN))
+        else:
+            world.broker(body=f"{body}\nversion = 2\n")
+            host.refresh()
+        new = host.brokers.get("main")
+        assert (new is not old, new.book is old.book, new.info.status) == (True, True, "READY")
+        assert hasattr(new, "version") is (how == "distribution")
+        until(lambda: old.info.status == "DISCONNECTED")
+        front = host.brokers.sync("main")
+        front.place_order(request("y"))
+        assert [order.client_order_id for order in front.get_open_orders()] == ["x", "y"]
+        assert [old._core.has_gate, new._core.has_gate] == [False, True]
+        assert host.health().status == "healthy"
+        until(lambda: old not in [plugin.product for plugin in host._follower._made])
+    assert world.inside.seen[0][0] == (1 if concurrent else 0)
+
+
+@pytest.mark.parametrize("concurrent", [True, False])
+@pytest.mark.parametrize("how", ["configuration", "distribution", "later"])
+def test_a_take_over_that_fails_leaves_it_draining(world, how, concurrent):
+    """
+    If the new gateway does not come up, or the change fails later, the old one drains on as before.
+    """
+    body = """
+async def _connect(self):
+    if self.size == 2:
+        raise world.BrokerUnavailable("no line")
+    await super()._connect()
+"""
+    world.inside.BrokerUnavailable, world.inside.concurrent = hotplug.BrokerUnavailable, concurrent
+    world.broker(body=body)
+    size = 3 if how == "later" else 2
+    with world.host(MAIN) as host:
+        front, old = host.brokers.sync("main"), host.brokers.get("main")
+        front.place_order(request("x"))
+        if how == "distribution":
+            away(how, world, host)
+            world.broker(body=body.replace("self.size == 2", "self is not world.made[0]"))
+            host.refresh()
+            assert state(host, "brokers/main").state == "failed"
+        else:
+            away("configuration", world, host)
+            host.brokers.register("second", StrangeGateway())
+            second = "[brokers.second]\nplugin='acme'" if how == "later" else ""
+            with pytest.raises((PluginError, hotplug.DuplicateKeyError)):
+                host.apply(world.parse(SWAP.format(size, second)))
+            assert "main" not in host.brokers
+        assert (old.info.status, old.book.owner) == ("DRAINING", old)
+        with pytest.raises(GatewayNotReady):
+            front.place_order(request("y"))
+        front.cancel_order(OrderRef(client_order_id="x"))
+        until(lambda: old.info.status == "DISCONNECTED")
+        until(lambda: old not in [plugin.product for plugin in host._follower._made])
+
+
+def test_one_that_is_no_template_cannot_follow_a_drain(world):
+    """
+    A gateway not built on the template does not take over from one that drains.
+    """
+    world.broker()
+    with world.host(MAIN) as host:
+        host.brokers.sync("main").place_order(request("x"))
+        away("distribution", world, host)
+        world.environment.install(
+            "acme-acme",
+            advertises={"hotplug.brokers": {"acme": "odd_gateway:Odd"}},
+            files={"odd_gateway.py": ODD},
+        )
+        host.refresh()
+        assert "cannot take over the orders" in state(host, "brokers/main").error
+        assert world.made[0].info.status == "DRAINING"
+
+
+def test_a_drain_waits_for_who_leases_it(world):
+    """
+    Who leases a gateway that is withdrawn may cancel, but not place; it is ended when the lease is.
+    """
+    world.broker()
+    with world.host(MAIN) as host:
+        front = host.brokers.sync("main")
+        with host.brokers.lease("main") as gateway:
+            away("configuration", world, host)
+            with pytest.raises(GatewayNotReady):
+                front.place_order(request("x"))
+            assert gateway.info.status == "DRAINING"
+        until(lambda: gateway.info.status == "DISCONNECTED")
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_leased_drain_is_taken_over_or_not(world, comes):
+    """
+    A gateway that drains and is leased is left to who leases it, whether another takes over or fails to.
+    """
+    world.broker()
+    with world.host(MAIN) as host:
+        front = host.brokers.sync("main")
+        front.place_order(request("x"))
+        with host.brokers.lease("main") as old:
+            away("configuration", world, host)
+            if comes:
+                host.apply(world.parse(MAIN))
+            else:
+                host.brokers.register("second", StrangeGateway())
+                with pytest.raises(hotplug.DuplicateKeyError):
+                    host.apply(world.parse(f"{MAIN}[brokers.second]\nplugin='acme'"))
+            assert old.info.status == "DRAINING"
+            assert old._core.has_gate is not comes
+        if not comes:
+            front.cancel_all()
+        until(lambda: old.info.status == "DISCONNECTED")
+
+
+def test_a_halt_reaches_what_drains(world):
+    """
+    A halt cancels the orders of gateways that were withdrawn and drain, too.
+    """
+    world.broker()
+    with world.host(MAIN) as host:
+        gateway = host.brokers.get("main")
+        host.brokers.sync("main").place_order(request("x"))
+        away("configuration", world, host)
+        [result] = host.brokers.halt("storm", key="main")
+        assert (result.client_order_id, result.status) == ("x", "CANCELED")
+        until(lambda: gateway.info.status == "DISCONNECTED")
+
+
+def test_a_line_that_is_lost_for_good_is_shown(world):
+    """
+    A drain whose key was revoked cannot go on; it is shown with its orders until the host closes.
+    """
+    body = """
+async def _connect(self):
+    if world.revoked:
+        raise world.AuthenticationError("revoked")
+    await super()._connect()
+"""
+    world.inside.revoked, world.inside.AuthenticationError = False, hotplug.AuthenticationError
+    world.broker(body=body)
+    with world.host(MAIN) as host:
+        gateway = host.brokers.get("main")
+        gateway.reconnect_delays = (0.0, 0.01)
+        host.brokers.sync("main").place_order(request("x"))
+        away("configuration", world, host)
+        world.inside.revoked = True
+        world.venue.disconnect_all()
+        until(lambda: "brokers/main: FAILED, withdrawn with 1 open order" in " ".join(host.health().issues))
+        world.inside.revoked = False
+        host.apply(world.parse(MAIN))
+        host.brokers.sync("main").place_order(request("y"))
+        until(lambda: gateway.info.status == "DISCONNECTED")
+    assert len(host.close().open_orders) == 2
+
+
+def test_a_gate_that_cannot_be_shut_is_told(world, monkeypatch, caplog):
+    """
+    Where the home loop does not turn, a withdrawn gateway cannot be shut: the log says so, and it is ended.
+    """
+    world.broker()
+    with world.host(MAIN) as host:
+        run = host.home.run
+
+        def stuck(work, patience=30.0):
+            if work.__qualname__ == "Keeper.shut":
+                work.close()
+                raise Stuck("hotplug home", 1.0)
+            return run(work, patience)
+
+        monkeypatch.setattr(host.home, "run", stuck)
+        host.apply(world.parse(""))
+        assert world.made[0].info.status == "DISCONNECTED"
+    assert "brokers/main was withdrawn, and its gate could not be shut" in caplog.text
 
 
 def test_a_host_with_brokers_keeps_nothing_alive(world):

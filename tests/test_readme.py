@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import hotplug
+import hotplug.brokers
 from hotplug import hookspecs
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -70,6 +71,14 @@ def test_the_project_file_is_right():
 def test_every_public_name_is_in_the_readme(name):
     """
     What can be imported has a line.
+    """
+    assert re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`", README)
+
+
+@pytest.mark.parametrize("name", hotplug.brokers.__all__)
+def test_every_name_of_brokers_is_in_the_readme(name):
+    """
+    What the authors and operators of brokers can import has a line.
     """
     assert re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`", README)
 

@@ -34,10 +34,9 @@ from hotplug.market import (
 
 QTY = 4
 ACCOUNTS = ("A", "B")
-NAMES = ("x", "y")
 Key = tuple[str, str]
-KEYS = tuple((account, name) for account in ACCOUNTS for name in NAMES)
-keys = st.sampled_from(KEYS)
+KEYS = tuple((account, name) for name in "uvwxyz" for account in ACCOUNTS)
+placed = st.runner().flatmap(lambda machine: st.sampled_from(sorted(machine.model)))
 quantities = st.integers(0, QTY + 1).map(Decimal)
 from_venue = st.sampled_from(
     [
@@ -80,10 +79,13 @@ class BookAgainstModel(RuleBasedStateMachine):
         self.flying: set[Key] = set()
         self.traded: dict[tuple[str, str], int] = {}
         self.sums: dict[str, Decimal] = dict.fromkeys(ACCOUNTS, Decimal(0))
+        self.has_strays = False  # fills that were nobody's; their order may be known by that id later
         self.early: list[tuple[Key, str]] = []
         self.filled_before: dict[Key, Decimal] = {}
         self.rounds: Counter[Key] = Counter()
         self.book = Book("book", journal=FileJournal(self.path))
+        self.place(refused=False)
+        self.place(refused=True)
 
     def teardown(self) -> None:
         if hasattr(self, "book"):
@@ -96,16 +98,22 @@ class BookAgainstModel(RuleBasedStateMachine):
         assert held is not None
         return held
 
-    def has(self, key: Key) -> bool:
-        return key in self.model
-
     # -- placing -----------------------------------------------------------------------------------
 
-    @rule(key=keys, sent=st.sampled_from([True, True, True, False]))
-    def place(self, key: Key, sent: bool) -> None:
-        """A new order is on its way, or was refused before it was sent."""
-        if self.has(key):
-            return
+    @precondition(lambda self: len(self.model) < len(KEYS))
+    @rule(refused=st.booleans())
+    def place(self, refused: bool) -> None:
+        """A new order is on its way; perhaps it was refused before it was sent, at first."""
+        key = KEYS[len(self.model)]
+        if refused:
+            held = self.hold(key)
+            self.book.not_sent(held, BrokerError("no", code="no", outcome="NOT_SENT"))
+            assert self.book.get(*key) is None
+        self.book.intend(self.hold(key))
+        self.model[key] = Expected()
+        self.flying.add(key)
+
+    def hold(self, key: Key) -> Held:
         request = OrderRequest(
             symbol="X",
             side=Side.BUY,
@@ -115,14 +123,7 @@ class BookAgainstModel(RuleBasedStateMachine):
             account=key[0],
             client_order_id=key[1],
         )
-        held = self.book.hold(request, key[0], OPERATOR.attribution)
-        if not sent:
-            self.book.not_sent(held, BrokerError("no", code="no", outcome="NOT_SENT"))
-            assert self.book.get(*key) is None
-            return
-        self.book.intend(held)
-        self.model[key] = Expected()
-        self.flying.add(key)
+        return self.book.hold(request, key[0], OPERATOR.attribution)
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), answer=st.sampled_from(["id", "id", "no id", "refused", "lost"]))
@@ -154,14 +155,14 @@ class BookAgainstModel(RuleBasedStateMachine):
                 self.early.append((key, trade))
             else:
                 self.trade_counts(key, trade)
+                self.has_strays = True
 
     # -- what the venue says -----------------------------------------------------------------------
 
-    @rule(key=keys, number=st.integers(0, 3), way=st.sampled_from(["name", "venue id", "both"]))
+    @precondition(lambda self: self.model)
+    @rule(key=placed, number=st.integers(0, 2), way=st.sampled_from(["name", "venue id", "both"]))
     def fill(self, key: Key, number: int, way: str) -> None:
         """A fill: early, late, again, by its name here or there."""
-        if not self.has(key):
-            return
         expected, trade = self.model[key], f"t{number}-{key[1]}-{self.rounds[key]}"
         self.book.fill(
             Fill(
@@ -186,6 +187,7 @@ class BookAgainstModel(RuleBasedStateMachine):
                 self.early.append((key, trade))
             else:
                 self.trade_counts(key, trade)
+                self.has_strays = True
             return
         expected.tied |= way == "both"
         self.fill_counts(key, trade)
@@ -200,8 +202,9 @@ class BookAgainstModel(RuleBasedStateMachine):
             self.traded[key[0], trade] = 1
             self.sums[key[0]] += 1
 
+    @precondition(lambda self: self.model)
     @rule(
-        key=keys,
+        key=placed,
         status=from_venue,
         filled=st.none() | quantities,
         named=st.booleans(),
@@ -211,8 +214,6 @@ class BookAgainstModel(RuleBasedStateMachine):
         self, key: Key, status: OrderStatus, filled: Decimal | None, named: bool, known_as: bool
     ) -> None:
         """A report of its state, with the venue's own figure or without; late, early, contradictory."""
-        if not self.has(key):
-            return
         held, expected = self.held(key), self.model[key]
         by_id = (known_as and named) or (not named and expected.tied)
         if filled is not None:
@@ -230,11 +231,10 @@ class BookAgainstModel(RuleBasedStateMachine):
         )
         expected.tied |= by_id
 
-    @rule(key=keys, filled=quantities)
+    @precondition(lambda self: self.model)
+    @rule(key=placed, filled=quantities)
     def correct(self, key: Key, filled: Decimal) -> None:
         """The venue takes back what it said was filled."""
-        if not self.has(key):
-            return
         expected = self.model[key]
         self.sums[key[0]] += filled - expected.filled
         expected.filled = expected.said = filled
@@ -246,11 +246,10 @@ class BookAgainstModel(RuleBasedStateMachine):
             )
         )
 
-    @rule(key=keys, status=from_venue, filled=quantities)
+    @precondition(lambda self: self.model)
+    @rule(key=placed, status=from_venue, filled=quantities)
     def snapshot(self, key: Key, status: OrderStatus, filled: Decimal) -> None:
         """The whole order, as the venue has it."""
-        if not self.has(key):
-            return
         expected, mine = self.model[key], self.held(key).order
         expected.said, expected.tied = max(expected.said, filled), True
         theirs = Order(
@@ -270,27 +269,27 @@ class BookAgainstModel(RuleBasedStateMachine):
 
     # -- cancels, changes, operators ---------------------------------------------------------------
 
-    @rule(key=keys, accepted=st.booleans())
+    @precondition(lambda self: self.model)
+    @rule(key=placed, accepted=st.booleans())
     def cancel(self, key: Key, accepted: bool) -> None:
         """A cancel is asked for; the venue takes it or refuses."""
-        if not self.has(key):
-            return
         held = self.held(key)
+        held.cancel_wanted = True
         self.book.mark(held, OrderStatus.PENDING_CANCEL, note="cancel")
         if accepted:
             held.cancel_accepted = True
         elif key not in self.flying:
+            held.cancel_wanted = False
             self.book.back(held, note="cancel refused")
 
+    @precondition(lambda self: self.model)
     @rule(
-        key=keys,
+        key=placed,
         qty=st.integers(1, QTY + 2).map(Decimal),
         answer=st.sampled_from(["done", "refused", "none"]),
     )
     def modify(self, key: Key, qty: Decimal, answer: str) -> None:
         """Another quantity is asked for, and given or not."""
-        if not self.has(key):
-            return
         held = self.held(key)
         if held.order.status not in {OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED}:
             return
@@ -304,16 +303,18 @@ class BookAgainstModel(RuleBasedStateMachine):
         elif answer == "refused":
             self.book.back(held, note="modify refused")
 
-    @rule(key=keys, final=st.booleans())
+    @precondition(lambda self: self.model)
+    @rule(key=placed, final=st.booleans())
     def not_found(self, key: Key, final: bool) -> None:
         """The venue was asked for it, and does not know it."""
-        if self.has(key) and key not in self.flying:
+        if key not in self.flying:
             self.book.not_found(self.held(key), final=final)
 
-    @rule(key=keys, status=from_venue)
+    @precondition(lambda self: self.model)
+    @rule(key=placed, status=from_venue)
     def resolve(self, key: Key, status: OrderStatus) -> None:
         """An operator says what became of an UNKNOWN one."""
-        if self.has(key) and self.held(key).order.status is OrderStatus.UNKNOWN:
+        if self.held(key).order.status is OrderStatus.UNKNOWN:
             assert self.book.resolve(self.held(key), status, "seen") == (
                 status in ORDER_TRANSITIONS[OrderStatus.UNKNOWN]
             )
@@ -326,7 +327,8 @@ class BookAgainstModel(RuleBasedStateMachine):
         before = {key: self.held(key).order for key in self.model}
         self.book.log.close()
         self.transitions_are_published()
-        self.book = Book("book", journal=FileJournal(self.path, max_bytes=0 if outgrown else 10**9))
+        most = 0 if outgrown and not self.has_strays else 10**9
+        self.book = Book("book", journal=FileJournal(self.path, max_bytes=most))
         self.flying.clear()
         self.early.clear()  # nobody was told of them: the venue will tell again
         for key, was in before.items():
@@ -378,8 +380,9 @@ class BookAgainstModel(RuleBasedStateMachine):
         for key in self.model:
             held = self.held(key)
             if held.phase is Phase.SETTLED:
-                assert (held.ack is None) is not (held.error is None), key
-            elif held.phase is Phase.UNKNOWN and held.order.status is OrderStatus.UNKNOWN:
+                assert held.ack is not None or held.error is not None, key
+                assert held.error is None or held.order.status is OrderStatus.REJECTED, key
+            elif held.phase is Phase.UNKNOWN:
                 assert held.error is not None or held.ack is not None, key
 
     def transitions_are_published(self) -> None:
@@ -401,8 +404,8 @@ class BookAgainstModel(RuleBasedStateMachine):
 
 
 BookAgainstModel.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=30,
+    max_examples=120,
+    stateful_step_count=40,
     deadline=None,
     derandomize=True,
     database=None,

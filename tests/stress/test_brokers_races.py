@@ -21,7 +21,7 @@ from hotplug import Config, Host
 from hotplug.brokers import BrokerGateway, SyncBrokerGateway
 from hotplug.brokers._book import Book
 from hotplug.brokers._journal import FileJournal, read_journal
-from hotplug.errors import BrokerError, Halted, InsufficientFunds, Outcome
+from hotplug.errors import BrokerError, Halted, InsufficientFunds, MarketClosed, Outcome
 from hotplug.market import (
     Environment,
     Fill,
@@ -35,7 +35,7 @@ from hotplug.market import (
     Side,
     Snapshot,
 )
-from racing import DEADLINE, in_threads
+from racing import DEADLINE, in_threads, until_it_stands
 
 pytestmark = pytest.mark.usefixtures("nothing_left", "eager_threads")
 
@@ -60,6 +60,7 @@ class Floor(BrokerGateway):
     def __init__(self) -> None:
         self.sent: Counter[str] = Counter()
         self.seen_in: set[int] = set()
+        self.stubborn: set[str] = set()
         self.turns = itertools.cycle((0, 0, 1, 0, 3, 2))
 
     async def _connect(self) -> None: ...
@@ -79,10 +80,16 @@ class Floor(BrokerGateway):
 
     async def _cancel(self, order: Any) -> None:
         await asyncio.sleep(0)
+        if order.client_order_id in self.stubborn:
+            raise MarketClosed("not now", outcome="REJECTED")
         self.report(OrderUpdate(client_order_id=order.client_order_id, status=OrderStatus.CANCELED))
 
     async def _snapshot(self) -> Snapshot:
         return NOTHING
+
+    def _time_of(self, account: str) -> datetime:
+        self.seen_in.add(threading.get_ident())  # with each change of an order
+        return super()._time_of(account)
 
 
 class Home:
@@ -190,7 +197,11 @@ class Trader:
         if isinstance(told, OrderAck):
             self.tell_fills(name, by_venue_id=dice.random() < 0.5)
             if dice.random() < 0.3:
-                await answer(self.gateway.cancel_order(OrderRef(client_order_id=name)))
+                cancelling = asyncio.ensure_future(self.gateway.cancel_order(OrderRef(client_order_id=name)))
+                if dice.random() < 0.5:
+                    await asyncio.sleep(0)
+                    cancelling.cancel()
+                await answer(cancelling)
 
     def tell_fills(self, name: str, *, by_venue_id: bool) -> None:
         for number in self.dice.sample(range(QTY), self.dice.randrange(QTY + 1)):
@@ -208,6 +219,7 @@ def storm(home, tmp_path):
     home.run(floor.connect(5))
     kinds = ("good",) * 8 + ("refused", "lost")
     names = [f"{kind}-{number}" for number, kind in zip(range(60), itertools.cycle(kinds), strict=False)]
+    floor.stubborn = set(names[::7])
     traders = [Trader(floor, names[:: 1 + seed % 2], seed) for seed in range(THREADS)]
     assert in_threads(*traders) == [None] * THREADS
     home.run(quiet(floor))
@@ -380,6 +392,47 @@ def test_after_a_halt_the_venue_sees_no_order(host, cancel):
     assert set(floor.sent.values()) == {1}
     if cancel:
         assert not list(floor.book.open())
+
+
+class Hesitant(Floor):
+    """Stands still in the middle of placing: the gate was passed, and nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.may_go_on = threading.Event(), threading.Event()
+        self.story: list[str] = []
+
+    def _time_of(self, account: str) -> datetime:
+        if not self.story:
+            self.entered.set()
+            assert self.may_go_on.wait(DEADLINE)
+        return super()._time_of(account)
+
+    async def _place(self, order: Any) -> str | None:
+        self.story.append("sent")
+        return await super()._place(order)
+
+
+def test_a_halt_returns_when_orders_that_passed_the_gate_are_on_their_way(host):
+    """Who passed the gate just before is waited for, though nothing is cancelled: nothing is sent after."""
+    floor = Hesitant()
+    host.brokers.register("floor", floor)
+    host.brokers.sync("floor").connect()
+    placing = asyncio.run_coroutine_threadsafe(floor.place_order(request("good-1")), floor._core.home)
+    assert floor.entered.wait(DEADLINE)
+
+    def halt() -> None:
+        host.brokers.halt("storm", cancel=False)
+        floor.story.append("halted")
+
+    halting = threading.Thread(target=halt)
+    halting.start()
+    until_it_stands(halting)
+    floor.may_go_on.set()
+    halting.join(DEADLINE)
+
+    assert isinstance(placing.result(DEADLINE), OrderAck)
+    assert floor.story == ["sent", "halted"]
 
 
 def is_error(told: Any) -> bool:

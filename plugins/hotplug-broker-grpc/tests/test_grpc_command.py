@@ -32,7 +32,7 @@ def serve(tmp_path, monkeypatch):
 
 
 def _stop_when_it_listens(path):
-    """Wait until somebody listens at *path*, and end this process, as an operator would."""
+    """Wait until somebody listens at *path*, then tell this process to stop, as an operator would."""
     deadline = time.monotonic() + SOON
     with socket.socket(socket.AF_UNIX) as probe:
         while time.monotonic() < deadline:
@@ -40,8 +40,8 @@ def _stop_when_it_listens(path):
                 probe.connect(str(path))
             except OSError:
                 continue
-            break
-    os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
 
 
 def test_serves_until_it_is_told_to_stop(serve):

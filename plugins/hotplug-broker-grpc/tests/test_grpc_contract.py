@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
+import pytest
+
 from hotplug.testing import BrokerContract, Faults
 from hotplug_broker_grpc import GrpcBroker, Principal, Role
 from hotplug_broker_mock import MockBroker, MockVenue
@@ -82,6 +84,7 @@ class TestGrpcBroker(BrokerContract):
         return Hand(self.venue, self.there)
 
 
+@pytest.mark.real_services  # the whole suite once more: for CI
 class TestGrpcBrokerWithToken(TestGrpcBroker):
     """The same for a user with two accounts, seen through a view of the broker."""
 

@@ -807,6 +807,19 @@ def test_clients_must_show_a_certificate_where_that_is_asked():
     run(test())
 
 
+def test_two_servers_do_not_share_a_port():
+    """
+    Each would get some of the calls, and neither would know.
+    """
+
+    async def test():
+        async with serve(mock()) as server:
+            with pytest.raises(ConfigError, match="cannot listen"):
+                await serve(mock(), server.address).start()
+
+    run(test())
+
+
 def test_starting_and_stopping_twice_is_once():
     """
     Both are idempotent, and what was never started stops, too.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import pytest
+
 from hotplug.testing import BrokerContract, Faults
 from hotplug_broker_mock import MockBroker, MockVenue
 
@@ -70,12 +72,14 @@ class TestMockBroker(MockContract):
     """As it comes."""
 
 
+@pytest.mark.real_services  # the whole suite once more: for CI
 class TestMockBrokerThatTellsLittle(MockContract):
     """A venue that reports no more than it must, and cannot be asked for one order or pinged."""
 
     settings: ClassVar[dict[str, Any]] = {"tells": "fills", "can_query": False, "can_ping": False}
 
 
+@pytest.mark.real_services  # the whole suite once more: for CI
 class TestMockBrokerFarAway(MockContract):
     """A venue whose every call takes a moment, and where what can trade does so just after."""
 

@@ -277,7 +277,7 @@ def test_what_is_never_sent_opens_no_account():
 
 def test_what_is_not_listed_is_rejected():
     """
-    With symbols, others are rejected: as orders, as bars and as instruments.
+    With symbols, others are refused: bars and instruments by the venue, orders before they get there.
     """
 
     async def test(broker):

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from hotplug.brokers import RateWindow
 from hotplug.errors import BrokerError, BrokerUnavailable
 from hotplug.market import ConnectionLost, Liquidity
@@ -104,6 +106,7 @@ class TestPaperBroker(BrokerContract):
         return PaperFaults(self.last)
 
 
+@pytest.mark.real_services  # the whole suite once more: for CI
 class TestPaperBrokerOnFile(BrokerContract):
     """With costs and prices that do not come out even, too."""
 
@@ -132,6 +135,7 @@ class TestPaperBrokerOnFile(BrokerContract):
         return self.make_broker()
 
 
+@pytest.mark.real_services  # the whole suite once more: for CI
 class TestPaperBrokerByTheClock(BrokerContract):
     def make_broker(self) -> PaperBroker:
         self.begun = {}

@@ -66,10 +66,10 @@ class Place:
         halts, _, _ = self.halts.read()
         return sorted(halts.values(), key=lambda halt: halt.since)
 
-    def read(self, key: str) -> Journal | None:
-        """What the journal of *key* tells; None without one."""
+    def read(self, key: str, *, past: bool = False) -> Journal | None:
+        """What the journal of *key* tells, with *past* also what was put aside of it; None without one."""
         try:
-            return read(key, self.journal(key))
+            return read(key, self.journal(key), past=past)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -201,13 +201,15 @@ def _show_issues(issues: dict[str, list[str]], screen: Screen) -> None:
 @click.pass_context
 def orders(context: click.Context, key: str, only_open: bool, user: str | None, as_json: bool) -> None:
     """
-    Tell the story of each order of the broker KEY, from its journal; no host is needed.
+    Tell the story of each order of the broker KEY, from its journal and what was put aside of it.
+
+    No host is needed.
 
     Exit code 1: the outcome of some of them is unknown.
     """
     place = Place(context.obj)
     place.checked(key, context)
-    journal = place.read(key)
+    journal = place.read(key, past=True)
     if journal is None:
         why = f"{key} has no journal in {place.folder}: orders of paper and mock brokers are kept in memory"
         raise click.ClickException(safe(f"{why} (journal = true changes that)"))

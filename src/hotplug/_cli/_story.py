@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -13,7 +14,7 @@ from hotplug.brokers._journal import read_journal
 from hotplug.market import OrderStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable, Iterator
     from pathlib import Path
 
 __all__ = ["Journal", "Story", "holder_of", "pid_of", "read"]
@@ -29,6 +30,7 @@ class Story:
 
     order: dict[str, Any]
     events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    trades: set[Any] = field(default_factory=set[Any])
     is_unknown: bool = False
 
     @property
@@ -53,12 +55,16 @@ class Journal:
     holder: str | None
 
 
-def read(key: str, path: Path) -> Journal:
-    """What the journal at *path* tells. `OSError` where it cannot be read."""
+def read(key: str, path: Path, *, past: bool = False) -> Journal:
+    """
+    What the journal at *path* tells; with *past* also what was put aside when it had grown too large.
+
+    `OSError` where it cannot be read.
+    """
     stories: dict[tuple[Any, Any], Story] = {}
     notices: list[dict[str, Any]] = []
     status, since = "", ""
-    for line in read_journal(path):
+    for line in _told_once([*(put_aside(path) if past else ()), path]):
         payload: Any = line.get("payload")
         match line.get("event"):
             case "Order":
@@ -81,9 +87,32 @@ def read(key: str, path: Path) -> Journal:
     return Journal(key, tuple(stories.values()), tuple(notices), status, since, holder)
 
 
+def put_aside(path: Path) -> list[Path]:
+    """What the journal at *path* was before it was begun anew, oldest first."""
+    aside = re.compile(rf"{re.escape(path.stem)}\.\d{{8}}T\d{{6}}\.\d{{6}}Z{re.escape(path.suffix)}")
+    return sorted(each for each in path.parent.iterdir() if aside.fullmatch(each.name))
+
+
+def _told_once(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    """The lines of all of *paths*; one that stands in several of them, as after a crash, once."""
+    told: set[Hashable] = set()
+    for path in paths:
+        epoch: Any = None
+        for line in read_journal(path):
+            if line.get("event") == "open":
+                epoch = line.get("epoch")
+            number = line.get("seq")
+            name = (epoch, number, line.get("event") == "open") if number is not None else json.dumps(line)
+            if name not in told:
+                told.add(name)
+                yield line
+
+
 def _told(stories: dict[tuple[Any, Any], Story], line: dict[str, Any], order: dict[str, Any]) -> None:
     name = order.get("client_order_id") or order.get("order_id")
     story = stories.setdefault((order.get("account"), name), Story(order))
+    if _is_carried(line) and story.events:
+        return  # what it was carried over from is told already
     story.order = order
     event = {
         "time": line.get("time"),
@@ -101,12 +130,17 @@ def _filled(stories: dict[tuple[Any, Any], Story], line: dict[str, Any], fill: d
     if story is None:
         found = (each for each in stories.values() if each.order.get("order_id") == fill.get("order_id"))
         story = next(found, None) if fill.get("order_id") else None
-    if story is None:
+    if story is None or (_is_carried(line) and fill.get("trade_id") in story.trades):
         return
+    story.trades.add(fill.get("trade_id"))
     names = ("trade_id", "qty", "price", "fee", "fee_currency", "late")
     story.events.append(
         {"time": line.get("time"), "event": "fill", **{name: fill.get(name) for name in names}}
     )
+
+
+def _is_carried(line: dict[str, Any]) -> bool:
+    return line.get("note") == "carried"
 
 
 # -- who writes it -----------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from hotplug.errors import FrozenRegistryError, PluginError, StartError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
+    from hotplug._host._difference import Difference
     from hotplug._host._gateways import Exchange
     from hotplug._host._host import Host
     from hotplug._host._plugin import Plugin
@@ -68,9 +69,9 @@ class Follower:
         """
         standing = [plugin for plugin in self.standing if not self._could_stand_now(plugin)]
         difference = compare(standing, seats, hold=not config_first)
-        self._make_way(difference.swapped)
+        self._make_way(difference)
         publication = Publication(self._host, difference)
-        exchange = self._host.gateways.exchange(publication.swaps)
+        exchange = self._host.gateways.exchange(publication.swaps, publication.added)
         with self._guard:
             ran = tuple(self._running)
         try:
@@ -83,7 +84,7 @@ class Follower:
             raise
         exchange.commit()
         self.standing = in_order(seats, publication.listed)
-        self._retire(publication.retired)
+        self._retire(publication.retired, difference.gone)
         if not config_first:
             for plugin in difference.kept:
                 plugin.try_again()
@@ -98,10 +99,17 @@ class Follower:
         registry = self._host.registries[plugin.seat.kind.name]
         return not registry.frozen and plugin.seat.status.key not in registry
 
-    def _make_way(self, swapped: Iterable[tuple[Plugin, Seat]]) -> None:
-        """Drop the modules of what never worked and was installed anew, unless others work with them."""
-        for old, seat in swapped:
-            if old.status.state == "failed" and old.seat.stamp != seat.stamp:
+    def _make_way(self, difference: Difference) -> None:
+        """
+        Drop the modules of what was installed anew, unless others work with them.
+
+        That is: of what never worked, and of what is gone and drains.
+        """
+        old_and_new = [pair for pair in difference.swapped if pair[0].status.state == "failed"]
+        drained = ((self._host.gateways.drains.of(seat.name), seat) for seat in difference.added)
+        old_and_new += [(old, seat) for old, seat in drained if old is not None]
+        for old, seat in old_and_new:
+            if old.seat.stamp != seat.stamp:
                 modules = set(modules_of(old.seat.status.record))
                 others = (plugin for plugin in self.standing if plugin.is_in_use)
                 if not any(modules.intersection(modules_of(other.seat.status.record)) for other in others):
@@ -239,6 +247,7 @@ class Follower:
                 plugin.withdraw()
         with self._guard:
             running, made = self._running[::-1], self._made[::-1]
+        self._host.gateways.drains.end()
         running += [each for each in made if each not in running and self._host.gateways.is_connected(each)]
         errors = self._drain(made)
         errors += self._finish(self._ending(running, made))
@@ -267,12 +276,22 @@ class Follower:
         plugins = (*self.standing, *self._gone_but_stuck)
         return [name for plugin in plugins for name in plugin.stuck_threads if name in alive]
 
-    def _retire(self, plugins: Sequence[Plugin]) -> None:
-        """End them, what started last first, each as soon as nobody leases it."""
+    def _retire(self, plugins: Sequence[Plugin], gone: Sequence[Plugin]) -> None:
+        """
+        End them, what started last first, each as soon as nobody leases it.
+
+        A connected gateway among those that are *gone*, and that nobody replaces, drains first.
+        """
+        for plugin in plugins:
+            if plugin in gone:
+                self._host.gateways.shut(plugin)
         with self._guard:
             age = {plugin: index for index, plugin in enumerate([*self._made, *self._running])}
         for plugin in sorted(plugins, key=lambda plugin: age.get(plugin, -1), reverse=True):
-            plugin.when_released(functools.partial(self._retired, plugin))
+            plugin.when_released(functools.partial(self._released, plugin))
+
+    def _released(self, plugin: Plugin) -> None:
+        self._host.gateways.drains.when_over(plugin, functools.partial(self._retired, plugin))
 
     def _retired(self, plugin: Plugin) -> None:
         self._end(plugin)

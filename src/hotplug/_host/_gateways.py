@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from hotplug._host._closing import blocked, finished
 from hotplug._host._data import file_name, orders_folder
+from hotplug._host._drains import Drains
 from hotplug._kinds import Scope
 from hotplug._lifecycle import Stuck
 from hotplug._signature import dotted
@@ -57,6 +58,7 @@ class Gateways:
 
     def __init__(self, host: Host) -> None:
         self._host: Final = host
+        self.drains: Final = Drains(host)
 
     @property
     def registry(self) -> BrokerRegistry | None:
@@ -105,7 +107,24 @@ class Gateways:
         """How *plugin*'s gateway is connected, within *limit* seconds; None for what is no gateway."""
         if self.registry is None or plugin.seat.kind.name != KIND:
             return None
-        return functools.partial(cast("Any", plugin.product).connect, limit)
+        drained = self.drains.of(plugin.seat.name)
+        if drained is None:
+            return functools.partial(cast("Any", plugin.product).connect, limit)
+        return functools.partial(self._take_over, drained, plugin, limit)
+
+    async def _take_over(self, drained: Plugin, plugin: Plugin, limit: float) -> None:
+        """Connect *plugin* in the place of one that drains: at no instant are two gates open."""
+        if not self.drains.hold(drained):
+            await cast("Any", plugin.product).connect(limit)
+            return
+        try:
+            handover = handover_between(drained, plugin, limit * 0.9)
+            await handover.begin()
+        except BaseException:
+            self.drains.go_on(drained)
+            raise
+        handover.commit()
+        self.drains.finish(drained)
 
     # -- going -------------------------------------------------------------------------------------
 
@@ -126,6 +145,12 @@ class Gateways:
         key = plugin.seat.status.key
         closing = self._host.is_closed
         return functools.partial(registry.keeper.farewell, key, gateway, limit * 0.9, cancel=closing)
+
+    def shut(self, plugin: Plugin) -> None:
+        """*plugin* was withdrawn: its gateway takes no orders any more. Not on the home loop."""
+        if self.is_connected(plugin):
+            assert self.registry is not None  # noqa: S101 - or it were not connected
+            self.drains.shut(plugin, self.registry.keeper, self._host.drain_timeout + TURN)
 
     def retired(self, plugin: Plugin, standing: Sequence[Plugin]) -> None:
         """*plugin* has gone: the gate of its book is free for who stands in its place."""
@@ -162,9 +187,11 @@ class Gateways:
 
     # -- changing places ---------------------------------------------------------------------------
 
-    def exchange(self, swaps: Sequence[tuple[Plugin, Plugin]]) -> Exchange:
-        """The gateways among *swaps* that change places."""
-        return Exchange(self._host, [pair for pair in swaps if pair[0].seat.kind.name == KIND])
+    def exchange(self, swaps: Sequence[tuple[Plugin, Plugin]], added: Sequence[Plugin]) -> Exchange:
+        """The gateways among *swaps* that change places, and those of *added* that follow one that drains."""
+        drained = ((self.drains.of(new.seat.name), new) for new in added)
+        pairs = [*swaps, *((old, new) for old, new in drained if old is not None)]
+        return Exchange(self._host, [pair for pair in pairs if pair[0].seat.kind.name == KIND])
 
 
 class Exchange:
@@ -180,25 +207,20 @@ class Exchange:
         self._pairs: Final = pairs
         self.incoming: Final = [new for old, new in pairs if new.shall_run and _has_a_session(old)]
         self._begun: list[tuple[Plugin, Handover]] = []
+        self._held: list[Plugin] = []
 
     def begin(self) -> list[Plugin]:
         """Connect the new gateways, their gates shut, and shut the old ones; those that are up now."""
-        from hotplug.brokers import BrokerGateway
-        from hotplug.brokers._handover import Handover
-        from hotplug.brokers._options import settings_from
-
+        drains = self._host.gateways.drains
         for old, new in self._pairs:
             if new not in self.incoming:
                 continue
             new.obtain()
-            before, after = old.product, new.product
-            assert isinstance(before, BrokerGateway)  # noqa: S101 - what has a session here is one
-            if not isinstance(after, BrokerGateway):
-                raise PluginError(
-                    "cannot take over the orders of the gateway it replaces", new.seat.status.record
-                )
-            settings, _ = settings_from(new.seat.entry.options if new.seat.entry else {})
-            handover = Handover(before, after, settings.policy, self._host.load_timeout)
+            if not old.stands:
+                if not drains.hold(old):
+                    continue  # it has ended by now: the new one is connected like any other
+                self._held.append(old)
+            handover = handover_between(old, new, self._host.load_timeout)
             self._run(new, handover.begin())
             self._begun.append((new, handover))
         return [new for new, _ in self._begun]
@@ -211,6 +233,8 @@ class Exchange:
 
         for new, handover in self._begun:
             self._run(new, commit(handover))
+        for old in self._held:
+            self._host.gateways.drains.finish(old)
 
     def take_back(self) -> None:
         """Everything is as before."""
@@ -220,6 +244,8 @@ class Exchange:
                 self._run(new, handover.roll_back())
             except PluginError as error:
                 _log.error("taking back a hand-over: %s", error)
+        for old in self._held:
+            self._host.gateways.drains.go_on(old)
         registry = self._host.gateways.registry
         for old, new in self._pairs:
             if registry is not None and new.product is not None:
@@ -236,6 +262,20 @@ class Exchange:
             failure = PluginError(f"the hand-over to it failed: {error}", record, reason="hand-over")
             plugin.failed(failure)
             raise failure from error
+
+
+def handover_between(old: Plugin, new: Plugin, limit: float) -> Handover:
+    """The hand-over from *old*, which has a session, to *new*; `PluginError` where that cannot be."""
+    from hotplug.brokers import BrokerGateway
+    from hotplug.brokers._handover import Handover
+    from hotplug.brokers._options import settings_from
+
+    before, after = old.product, new.product
+    assert isinstance(before, BrokerGateway)  # noqa: S101 - what has a session here is one
+    if not isinstance(after, BrokerGateway):
+        raise PluginError("cannot take over the orders of the gateway it replaces", new.seat.status.record)
+    settings, _ = settings_from(new.seat.entry.options if new.seat.entry else {})
+    return Handover(before, after, settings.policy, limit)
 
 
 def _has_a_session(plugin: Plugin) -> bool:

@@ -40,9 +40,9 @@ class Publication:
         self._host = host
         self._difference = difference
         self.swaps = [(old, Plugin(seat, host)) for old, seat in difference.swapped]
-        self._added = [Plugin(seat, host) for seat in difference.added]
+        self.added = [Plugin(seat, host) for seat in difference.added]
         self._idle = [Plugin(seat, host) for seat in difference.idle]
-        self.beside = [*(new for _, new in self.swaps), *self._added]
+        self.beside = [*(new for _, new in self.swaps), *self.added]
         tuned = [plugin for plugin, _ in difference.tuned]
         self.listed = [*difference.kept, *difference.held, *self._idle, *tuned]
         self.retired: list[Plugin] = []
@@ -116,7 +116,7 @@ class Publication:
             registry = self._registry(new)
             back = functools.partial(_swap_back, registry, old, new)
             yield _Step(functools.partial(new.take_over, registry, old), back, come=new, go=old)
-        for plugin in self._added:
+        for plugin in self.added:
             place = functools.partial(plugin.stand, self._registry(plugin))
             yield _Step(place, plugin.withdraw, come=plugin)
         for plugin in self._difference.gone:

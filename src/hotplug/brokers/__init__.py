@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from hotplug.brokers._contract import BrokerInfo, IBrokerGateway, IBrokerRegistry, mask_account
+from hotplug.brokers._facade import SyncGateway
 from hotplug.brokers._gateway import BrokerGateway
+from hotplug.brokers._halts import Halt
 from hotplug.brokers._limiter import RateWindow
 from hotplug.brokers._registry import BrokerRegistry
 from hotplug.brokers._settings import BookSettings, OrderLimits, ReplacePolicy
 from hotplug.brokers._sync_gateway import SyncBrokerGateway
+from hotplug.brokers._view import GatewayView
 from hotplug.market import HealthReport
 
 __all__ = [
@@ -15,6 +18,8 @@ __all__ = [
     "BrokerGateway",
     "BrokerInfo",
     "BrokerRegistry",
+    "GatewayView",
+    "Halt",
     "HealthReport",
     "IBrokerGateway",
     "IBrokerRegistry",
@@ -22,5 +27,6 @@ __all__ = [
     "RateWindow",
     "ReplacePolicy",
     "SyncBrokerGateway",
+    "SyncGateway",
     "mask_account",
 ]

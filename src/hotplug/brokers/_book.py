@@ -12,13 +12,16 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from hotplug import errors
 from hotplug.brokers._held import Held, Phase, ack_of, acknowledged, evolved, order_of, request_of
 from hotplug.brokers._limiter import Limiter
 from hotplug.brokers._log import EventLog
+from hotplug.brokers._past import payloads
 from hotplug.brokers._positions import Positions
 from hotplug.brokers._quotes import QuoteBoard
 from hotplug.brokers._settings import BookSettings
@@ -35,7 +38,7 @@ from hotplug.market import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from hotplug.brokers._journal import Journal
     from hotplug.market import Attribution, EventPayload, OrderRequest
@@ -47,6 +50,8 @@ ANY_QTY: Final = Decimal("Infinity")
 """What a change asked for that was under way when the process ended."""
 DAY: Final = 86_400.0
 ORPHANS: Final = 10_000
+REFUSAL: Final = "refusal"
+"""The audit line that tells the whole error of a rejected order, of which the order has the text only."""
 CORRECTION: Final = "correction"
 _log = logging.getLogger("hotplug.brokers")
 _RESTING: Final = frozenset({OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED})
@@ -241,6 +246,15 @@ class Book:
         """The venue refused it: the same id gives the same error from now on."""
         held.error, held.phase = error, Phase.SETTLED
         self._move(held, OrderStatus.REJECTED, note="rejected", reason=error.message)
+        with suppress(OSError):  # the order itself is written down, or waits to be
+            self.log.record(
+                REFUSAL,
+                account=held.account,
+                client_order_id=held.key[1],
+                type=type(error).__name__,
+                code=error.code,
+                venue_code=error.venue_code,
+            )
         held.wake()
 
     def doubted(self, held: Held, error: BrokerError) -> None:
@@ -352,6 +366,10 @@ class Book:
                 self._orphans.append(said)
             else:
                 self.counts["updates of unknown orders"] += 1
+            return
+        if said.order_id in held.aliases and held.order.order_id != said.order_id:
+            # The venue ended what it replaced: that is not the end of the order.
+            self.counts["late updates"] += 1
             return
         self._apply_update(held, said)
         self._tell_news(held, note="update")
@@ -615,11 +633,14 @@ class Book:
 
     def _restore(self) -> None:
         """Read the journal: what had not ended has an outcome that nobody knows."""
-        for payload, note in self.log.past_with_notes():
-            if isinstance(payload, Order):
-                self._remember(payload, is_correction=note == CORRECTION)
-            elif isinstance(payload, Fill):
-                self._remember_fill(payload)
+        for line in self.log.lines():
+            for payload, note in payloads([line]):
+                if isinstance(payload, Order):
+                    self._remember(payload, is_correction=note == CORRECTION)
+                elif isinstance(payload, Fill):
+                    self._remember_fill(payload)
+            if line.get("event") == REFUSAL:
+                self._remember_refusal(line)
         for held in self.open():
             if held.is_own:
                 held.phase = Phase.UNKNOWN
@@ -643,14 +664,15 @@ class Book:
         counting = [
             each for each in orders if not each.status.terminal or (each.updated_at or oldest) > oldest
         ]
-        # After the fills: what they add up to is not so.
+        # After the fills: what those add up to is not so.
+        corrected = [held for held in self._by_client.values() if held.is_corrected]
         corrections = [
-            {"event": "Order", "time": datetime.now(UTC), "payload": held.order, "note": CORRECTION}
-            for held in self._by_client.values()
-            if held.is_corrected
+            {"event": "Order", "time": datetime.now(UTC), "payload": order, "note": CORRECTION}
+            for order in (evolved(held.order, {"filled_qty": held.filled}) for held in corrected)
         ]
+        as_they_stand = [held.order for held in corrected]
         try:
-            self.log.rotate([*counting, *self.fills(), *corrections])
+            self.log.rotate([*counting, *self.fills(), *corrections, *as_they_stand])
         except OSError as error:
             _log.warning("%s: its journal is too large, and no new one can be begun: %s", self.key, error)
 
@@ -690,6 +712,22 @@ class Book:
         elif held.ack is None and (order.status in _ANSWERS or order.order_id is not None):
             # Not so PENDING_CANCEL alone: a cancel may have come before any ack.
             self._acknowledge(held)
+
+    def _remember_refusal(self, said: Mapping[str, Any]) -> None:
+        held = self._by_client.get((str(said.get("account")), str(said.get("client_order_id"))))
+        kind = getattr(errors, str(said.get("type")), None)
+        if (
+            held is None
+            or held.error is None
+            or not (isinstance(kind, type) and issubclass(kind, BrokerError))
+        ):
+            return
+        held.error = kind(
+            held.error.message,
+            code=str(said.get("code", "")),
+            outcome="REJECTED",
+            venue_code=None if said.get("venue_code") is None else str(said["venue_code"]),
+        )
 
     def _remember_fill(self, fill: Fill) -> None:
         if (fill.account, fill.trade_id) in self._trades:

@@ -207,7 +207,11 @@ class Books:
 
 def _seat(key: str, gateway: IBrokerGateway, settings: BookSettings, whose: Attribution) -> Seat:
     user = cast("str", whose.user)
-    accounts = frozenset(settings.accounts.get(user, ())) or _own_account(key, gateway, user)
+    accounts = frozenset(settings.accounts.get(user, ()))
+    if not accounts:
+        granted = {account for others in settings.accounts.values() for account in others}
+        # What was granted to somebody is nobody's for being called so.
+        accounts = _own_account(key, gateway, user) - granted
     if not accounts:
         raise PermissionDenied(
             f"broker {key!r}: no account is granted to user {user!r} "

@@ -22,7 +22,14 @@ from hotplug.errors import (
     Outcome,
     RateLimited,
 )
-from hotplug.market import GATEWAY_TRANSITIONS, Capability, Environment, GatewayStatus, HealthState, StatusChange
+from hotplug.market import (
+    GATEWAY_TRANSITIONS,
+    Capability,
+    Environment,
+    GatewayStatus,
+    HealthState,
+    StatusChange,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -54,7 +61,7 @@ RESULTS_KEPT: Final = 50
 
 def here() -> asyncio.AbstractEventLoop | None:
     """The loop that is running in this thread."""
-    return asyncio._get_running_loop()  # noqa: SLF001 - the documented way raises, which costs on each call
+    return asyncio._get_running_loop()
 
 
 class Core:
@@ -270,9 +277,7 @@ class Core:
         """Why this gateway sends nothing that changes anything."""
         book = self.book
         settings = book.settings
-        if self.gateway.environment is LIVE and not (
-            settings.allow_live and settings.mode == "trade"
-        ):
+        if self.gateway.environment is LIVE and not (settings.allow_live and settings.mode == "trade"):
             why = 'is live and read-only: the configuration must say allow_live = true and mode = "trade"'
             return LiveRefused(f"{self.broker_id} {why}", code="live_read_only", outcome="NOT_SENT")
         if settings.mode == "read":
@@ -295,7 +300,7 @@ class Core:
     async def call(
         self,
         name: str,
-        hook: Callable[..., Awaitable[T]],
+        hook: Callable[..., Awaitable[T] | T],
         *args: object,
         until: float,
         urgent: bool = False,

@@ -8,7 +8,7 @@ import time
 from abc import abstractmethod
 from datetime import UTC, datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from hotplug._lifecycle import name_and_text
 from hotplug.brokers._changes import Cancels, Changes
@@ -47,6 +47,8 @@ from hotplug.market import (
     to_utc,
 )
 
+T = TypeVar("T")
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
     from datetime import timedelta
@@ -58,9 +60,11 @@ if TYPE_CHECKING:
     from hotplug.errors import BrokerError
     from hotplug.market import BrokerEvent, Instrument, OrderAck, OrderChange, OrderRequest
 
+    Answer: TypeAlias = Awaitable[T] | T
+    """What a hook gives: it is a coroutine in a `BrokerGateway`, and plain in a `SyncBrokerGateway`."""
+
 __all__ = ["BrokerGateway"]
 
-T = TypeVar("T")
 V = TypeVar("V", bound="Callable[..., Any]")
 _log = logging.getLogger("hotplug.brokers")
 _FINAL: Final[set[str]] = set()
@@ -156,9 +160,9 @@ class BrokerGateway(IBrokerGateway):
             core.line, core.pulse = Line(core), Pulse(core)
             return core
 
-    def _invoke(self, hook: Callable[..., Awaitable[T]], *arguments: object) -> Awaitable[T]:
-        """Call a hook; where hooks block, this is what differs."""
-        return hook(*arguments)
+    def _invoke(self, hook: Callable[..., Answer[T]], *arguments: object) -> Awaitable[T]:
+        """Call a hook, which is a coroutine here; where hooks block, this is what differs."""
+        return hook(*arguments)  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
     @classmethod
     def _can(cls, hook: str) -> bool:
@@ -174,57 +178,58 @@ class BrokerGateway(IBrokerGateway):
     # -- hooks: what a plugin writes ---------------------------------------------------------------
 
     @abstractmethod
-    async def _connect(self) -> None:
+    def _connect(self) -> Answer[None]:
         """Open the session. Raise `AuthenticationError`, `BrokerUnavailable` …; called again to reconnect."""
 
     @abstractmethod
-    async def _disconnect(self) -> None:
+    def _disconnect(self) -> Answer[None]:
         """Close it, also where it is half open or gone; called after every failure."""
 
     @abstractmethod
-    async def _place(self, order: Order) -> str | None:
+    def _place(self, order: Order) -> Answer[str | None]:
         """Send *order*; its id at the venue, where there is one. Whatever is raised: it may have been sent."""
 
     @abstractmethod
-    async def _cancel(self, order: Order) -> None:
+    def _cancel(self, order: Order) -> Answer[None]:
         """Ask for a cancel; returns when the venue accepts it, `OrderNotFound` where it knows no such order."""
 
     @abstractmethod
-    async def _snapshot(self) -> Snapshot:
+    def _snapshot(self) -> Answer[Snapshot]:
         """How everything stands: a tuple is the venue's truth, ``None`` that it cannot tell."""
 
-    async def _modify(self, order: Order, change: OrderChange) -> str | None:
+    def _modify(self, order: Order, change: OrderChange) -> Answer[str | None]:
         """Change *order* in place; its new id, where it gets one (``MODIFY``)."""
         raise lacking(f"{self.broker_id} cannot modify orders")
 
-    async def _query(self, ref: OrderRef) -> Order:
+    def _query(self, ref: OrderRef) -> Answer[Order]:
         """How one order stands; `OrderNotFound`."""
         raise lacking(f"{self.broker_id} cannot be asked for an order")
 
-    async def _instrument(self, symbol: str) -> Instrument:
+    def _instrument(self, symbol: str) -> Answer[Instrument]:
         """How *symbol* is traded (``INSTRUMENTS``)."""
         raise lacking(f"{self.broker_id} knows no instruments")
 
-    async def _quote(self, symbol: str) -> Quote:
+    def _quote(self, symbol: str) -> Answer[Quote]:
         """The best bid and ask (``QUOTES``)."""
         raise lacking(f"{self.broker_id} has no quotes")
 
-    async def _bars(self, symbol: str, start: datetime, end: datetime, step: timedelta) -> Sequence[Bar]:
+    def _bars(self, symbol: str, start: datetime, end: datetime, step: timedelta) -> Answer[Sequence[Bar]]:
         """Bars from *start* until before *end* (``BARS``)."""
         raise lacking(f"{self.broker_id} has no bars")
 
-    async def _subscribe(self, symbols: frozenset[str]) -> None:
+    def _subscribe(self, symbols: frozenset[str]) -> Answer[None]:  # noqa: ARG002
         """From now on report the quotes of *symbols*, which are all that anybody wants (``QUOTES``)."""
+        return _nothing()
 
-    async def _ping(self) -> datetime | None:
+    def _ping(self) -> Answer[datetime | None]:
         """See that the venue answers; its own time (UTC), where it tells."""
-        return None
+        return _nothing()
 
-    async def _positions(self) -> tuple[Position, ...]:
+    def _positions(self) -> Answer[tuple[Position, ...]]:
         """What is held, where that can be asked for alone."""
         raise lacking(f"{self.broker_id} tells positions in snapshots")
 
-    async def _balances(self) -> tuple[Balance, ...]:
+    def _balances(self) -> Answer[tuple[Balance, ...]]:
         """The money, where that can be asked for alone."""
         raise lacking(f"{self.broker_id} tells balances in snapshots")
 
@@ -647,7 +652,7 @@ class BrokerGateway(IBrokerGateway):
             raise InvalidRequest(why, code="ambiguous", outcome="NOT_SENT")
         if found:
             return found[0]
-        if self._can("_query") and self._core.status in {GatewayStatus.READY, GatewayStatus.DEGRADED}:
+        if self._can("_query") and self._core.line.is_up:
             held = await self._ask_for(ref, until)
             if held is not None and seat.has(held.account):
                 return held
@@ -663,6 +668,10 @@ class BrokerGateway(IBrokerGateway):
 
 
 BrokerGateway._is_template = True  # type: ignore[attr-defined]
+
+
+async def _nothing() -> None:
+    return None
 
 
 def _concerns(payload: object, seat: Seat) -> bool:

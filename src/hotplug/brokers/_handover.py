@@ -6,12 +6,16 @@ One gateway gives way to the next, on one book; at no instant are two gates open
     roll_back: the old gate opens again
 """
 
+# What is done to gateways here is the template's own business.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from hotplug.brokers._core import AT_REST
 from hotplug.brokers._settings import ReplacePolicy
 from hotplug.errors import GatewayNotReady
 from hotplug.market import GatewayStatus
@@ -39,6 +43,7 @@ class Handover:
         self._policy: Final = policy
         self._limit: Final = limit
         self._was_up = False
+        self._was_draining = False
 
     async def begin(self) -> None:
         """Everything but the exchange itself; raises, with the old gate open again, where that fails."""
@@ -52,6 +57,7 @@ class Handover:
         old, new = self._old, self._new
         until = time.monotonic() + self._limit
         self._was_up = old.status in _UP
+        self._was_draining = old._core.line.drains and old.status not in AT_REST
         if self._policy is ReplacePolicy.REFUSE_IF_OPEN:
             self._refuse_if_open("policy REFUSE_IF_OPEN")
         concurrent = old.concurrent_sessions and new.concurrent_sessions
@@ -79,7 +85,9 @@ class Handover:
         """The old gateway serves on; the new one is disconnected."""
         old, new = self._old, self._new
         await new.disconnect(drain=False)
-        if self._was_up and old.status not in _UP:
+        if self._was_draining and not old._core.line.drains:
+            await old._core.line.connect(None, drains=True)
+        elif self._was_up and old.status not in _UP:
             await old.connect()
         old._core.take_gate()
         self._let_wait_no_more()

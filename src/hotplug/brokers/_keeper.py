@@ -1,5 +1,8 @@
 """What a host needs of its registry of brokers: where they live, who watches them, how they are left."""
 
+# What is done to gateways here is the template's own business.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import threading
@@ -14,7 +17,7 @@ from hotplug.brokers._watch import LoopWatch, Polls
 from hotplug.market import HealthState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from hotplug._lifecycle import HomeLoop
@@ -33,7 +36,7 @@ class Keeper:
 
     def __init__(self, loaded: Callable[[], Iterable[tuple[str, IBrokerGateway]]]) -> None:
         self.books: Final = Books()
-        self.brake: Final = Brake(self.books, loaded)
+        self.brake: Final = Brake(self.books, self._tradable)
         self._loaded: Final = loaded
         self._parting: Final = Parting(self.books)
         self._polls: Final = Polls(self.books.news)
@@ -116,6 +119,33 @@ class Keeper:
         """The template gateways that have a session, whoever connected them, with their keys."""
         gateways = self.books.attached()
         return tuple((each.broker_id, each) for each in gateways if not is_at_rest(each))
+
+    async def shut(self, gateway: IBrokerGateway, reason: str) -> bool:
+        """Let *gateway* take no orders any more, on the home loop; False where it has no session to drain."""
+        return isinstance(gateway, BrokerGateway) and await gateway._core.line.shut(reason)
+
+    async def drained(self, gateway: BrokerGateway) -> None:
+        """Wait until no own order is open at *gateway*, which was shut; or until it is disconnected."""
+        await gateway._core.line.drain()
+
+    def open_orders(self, gateway: BrokerGateway) -> int:
+        """How many own orders are open in the book of *gateway*, or may be. From any thread."""
+        return gateway._core.line.open_orders
+
+    def draining(self) -> tuple[tuple[str, BrokerGateway, int], ...]:
+        """The gateways that were shut and wait for the end of their orders: key, gateway, open orders."""
+        return tuple(
+            (each.broker_id, each, self.open_orders(each))
+            for each in self.books.attached()
+            if each._core.line.drains and each.book.owner is each
+        )
+
+    def _tradable(self) -> Iterator[tuple[str, IBrokerGateway]]:
+        """What may have orders to cancel: what stands, and what was withdrawn and drains."""
+        draining = {key: gateway for key, gateway, _ in self.draining()}
+        for key, gateway in self._loaded():
+            yield key, draining.pop(key, gateway)
+        yield from draining.items()
 
     async def farewell(self, key: str, gateway: IBrokerGateway, deadline: float, *, cancel: bool) -> None:
         """

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from hotplug._lifecycle import name_and_text
-from hotplug.brokers._core import CONNECTED
+from hotplug.brokers._core import AT_REST, CONNECTED
 from hotplug.brokers._held import Phase
 from hotplug.errors import (
     AuthenticationError,
@@ -39,7 +39,6 @@ __all__ = ["Line"]
 
 _log = logging.getLogger("hotplug.brokers")
 _SERVING: Final = frozenset({GatewayStatus.READY, GatewayStatus.DEGRADED})
-_NO_SESSION: Final = frozenset({GatewayStatus.CREATED, GatewayStatus.DISCONNECTED, GatewayStatus.FAILED})
 CLEAN_UP: Final = 5.0
 """Seconds that ``_disconnect`` has after something went wrong."""
 LOOK_AGAIN: Final = 0.05
@@ -157,6 +156,7 @@ class Line:
         core = self._core
         core.become(GatewayStatus.SYNCING, "synchronise")
         await self.reconcile(until)
+        await core.pulse.see_it_answer(until)
         if core.lost is not None:
             raise BrokerUnavailable(f"{core.broker_id}: lost at once: {core.lost}", code="lost")
         core.pulse.forget()
@@ -336,40 +336,25 @@ class Line:
 
     # -- draining ----------------------------------------------------------------------------------
 
-    async def begin_drain(self, reason: str) -> bool:
+    async def shut(self, reason: str) -> bool:
         """
-        Shut the gate for good if own orders are open; whether that is so.
+        Take no orders any more, for good; False where there is no session.
 
-        Cancels, questions, streams, reports and finding a lost line again go on. Not where there is no
-        session: nothing could be waited for.
+        Cancels, questions, streams, reports, and finding a lost line again go on.
         """
         core = self._core
         async with self._take_turn():
-            if self.drains:
-                return True
-            if core.status in _NO_SESSION or not self.open_orders:
+            if core.status in AT_REST:
                 return False
             self.drains = True
             if core.status in _SERVING:
                 core.become(GatewayStatus.DRAINING, reason)
-            return True
-
-    async def drain(self, reason: str) -> bool:
-        """
-        Shut the gate for good, wait until no own order is open, and disconnect.
-
-        False: it was ended by somebody else before, or the line is lost for good. *reason* is told.
-        """
-        core = self._core
-        if not await self.begin_drain(reason):
-            await self.disconnect(None, drain=True)
-            return True
-        while self.drains and core.status is not GatewayStatus.FAILED and self.open_orders:
-            await asyncio.sleep(LOOK_AGAIN)
-        if not self.drains or core.status is GatewayStatus.FAILED:
-            return False
-        await self.disconnect(None, drain=True)
         return True
+
+    async def drain(self) -> None:
+        """Wait, once it is shut, until no own order is open, or somebody disconnects it all the same."""
+        while self.drains and self.open_orders:  # noqa: ASYNC110 - an order that ends tells nobody
+            await asyncio.sleep(LOOK_AGAIN)
 
     @property
     def open_orders(self) -> int:

@@ -40,6 +40,7 @@ class Pulse:
         self._task: asyncio.Task[None] | None = None
         self._wake: asyncio.Event | None = None
         self._pings_tried = 0
+        self.must_answer = False
         self._pings_failed = 0
         self._auth_failed = False
         self._memory: dict[str, tuple[bool, int]] = {}
@@ -60,7 +61,7 @@ class Pulse:
         core = self._core
         while core.status is not GatewayStatus.DISCONNECTED:
             await self._pause()
-            if core.status in {GatewayStatus.READY, GatewayStatus.DEGRADED}:
+            if core.line.is_up:
                 await self._ping()
                 await self._ask_for_doubtful()
             self.look()
@@ -103,12 +104,21 @@ class Pulse:
             self._pings_failed += 1
             if self._pings_failed >= LOOKS and not self._auth_failed:
                 self._pings_failed = 0
+                self.must_answer = True
                 core.line.is_lost(f"it does not answer: {error}")
             return
         self._pings_failed, self._auth_failed = 0, False
         if isinstance(said, datetime):
             middle = (time.monotonic() - before) / 2
             self.skew = abs((said - datetime.now(UTC)).total_seconds() + middle)
+
+    async def see_it_answer(self, until: float) -> None:
+        """A line that was given up because nobody answered is good again when somebody does; else raises."""
+        core = self._core
+        if self.must_answer:
+            until = min(until, time.monotonic() + core.gateway.max_health_age / 3)
+            await core.call("ping", core.gateway._ping, until=until)
+            self.must_answer = False
 
     async def _ask_for_doubtful(self) -> None:
         """UNKNOWN orders, and cancels and changes that nothing was heard of."""
@@ -196,7 +206,7 @@ class Pulse:
         silence = time.monotonic() - core.heard_at
         limits = book.limiter.limits()
         return {
-            "transport": core.status in _UP and not self._pings_failed,
+            "transport": (core.status in _UP or core.line.is_up) and not self._pings_failed,
             "auth": not self._auth_failed,
             "stream_freshness": gateway.stale_after is None or silence <= gateway.stale_after,
             "reconcile": core.buffer is None or core.status is GatewayStatus.SYNCING,
@@ -204,7 +214,7 @@ class Pulse:
             "error_rate": core.results.count(True) * 2 >= len(core.results)
             or len(core.results) < FEWEST_RESULTS,
             "rate_limit_headroom": all(limit.used < limit.limit or not limit.waiting for limit in limits),
-            "journal": book.log.fault is None,
+            "journal": book.log.fault is None and book.holder is None,
         }
 
     def _steady(self, name: str, *, good: bool) -> bool:

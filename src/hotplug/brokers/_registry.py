@@ -154,7 +154,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
 
     def health(self) -> Health:
         """
-        ``degraded`` while a gateway that was to be connected is not ready and well by its last report.
+        ``degraded`` while a gateway that was to be connected is not ready and well, or one drains.
 
         Asks nobody. *details* has ``brokers``: the status of each gateway that is loaded.
         """
@@ -163,12 +163,20 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
             key: self._info(key, record) for key, record in self._table.copy().items() if _is_loaded(record)
         }
         ill = [info for info in infos.values() if not (info.healthy or info.status in AT_REST)]
+        draining = [
+            f"{key}: {gateway.status}, withdrawn with {count} open order{'s' if count != 1 else ''}"
+            for key, gateway, count in self._keeper.draining()
+        ]
         statuses = {key: str(info.status) for key, info in infos.items()}
         details = {**own.details, "brokers": FrozenDict(statuses)}
         return replace(
             own,
-            status="degraded" if ill else own.status,
-            issues=(*own.issues, *(f"{self.name}/{_complaint(info)}" for info in ill)),
+            status="degraded" if ill or draining else own.status,
+            issues=(
+                *own.issues,
+                *(f"{self.name}/{_complaint(info)}" for info in ill),
+                *(f"{self.name}/{each}" for each in draining),
+            ),
             details=FrozenDict(details),
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sends"]
 
+_log = logging.getLogger("hotplug.brokers")
 ONE: Final = Decimal(1)
 # On the way of each order: a member of an enum, looked up by its name, costs ten times a global.
 WAITING: Final = Phase.WAITING
@@ -241,15 +243,13 @@ class Sends:
             why = f"{self._core.broker_id}: the order could not be written to its journal: {error}"
             raise BrokerUnavailable(why, code="journal", outcome="NOT_SENT") from error
 
-    async def check(
-        self, order: Order | OrderRequest, account: str, until: float, *, is_new: bool
-    ) -> None:
+    async def check(self, order: Order | OrderRequest, account: str, until: float, *, is_new: bool) -> None:
         """Raise `OrderDenied` for steps that the venue lacks, and where the limits of the configuration say no."""
         book = self._core.book
         instrument = await self.instrument(order.symbol, until)
         if instrument is not None:
             check_steps(order, instrument)
-        quote = await self._quote(order.symbol, until) if needs_quote(book.settings.limits) else None
+        quote = await self._quote(order.symbol, account, until) if needs_quote(book.settings.limits) else None
         multiplier = ONE if instrument is None else instrument.multiplier
         check_limits(order, account, book, quote=quote, multiplier=multiplier, is_new=is_new)
 
@@ -264,11 +264,17 @@ class Sends:
             core.instruments[symbol] = found
         return found
 
-    async def _quote(self, symbol: str, until: float) -> Quote | None:
+    async def _quote(self, symbol: str, account: str, until: float) -> Quote | None:
         core = self._core
         quote = core.book.quotes.get(symbol, QUOTE_AGE)
+        if quote is not None and (core.book.time_of(account) - quote.time).total_seconds() > QUOTE_AGE:
+            quote = None  # it came just now, and tells of long ago
         if quote is None and Capability.QUOTES in core.gateway.capabilities:
-            quote = await self._asked("quote", core.gateway._quote, symbol, until)
+            try:
+                quote = await self._asked("quote", core.gateway._quote, symbol, until)
+            except BrokerError as error:
+                why = f"no fresh quote of {symbol}: its limits cannot be checked: {error}"
+                raise denied("no_quote", why) from error
             core.book.quotes.put(quote)
         return quote
 
@@ -277,8 +283,7 @@ class Sends:
         try:
             return await self._core.call(name, hook, symbol, until=until)
         except BrokerError as error:
-            outcome = Outcome.REJECTED if error.outcome is Outcome.REJECTED else Outcome.NOT_SENT
-            raise _with_outcome(error, outcome) from error
+            raise _with_outcome(error, Outcome.NOT_SENT) from error
 
     async def _fly(self, held: Held, ticket: Ticket) -> None:
         """From here on the order may have been sent, whatever happens."""
@@ -298,7 +303,7 @@ class Sends:
         else:
             core.heard_at = time.monotonic()
             core.results.append(True)
-            book.accepted(held, order_id)
+            book.accepted(held, self._sound(order_id))
         finally:
             ticket.done(answered=answered)
             book.landed(held)
@@ -308,6 +313,16 @@ class Sends:
                 self._call_those_who_wait()
         if held.cancel_wanted and held.is_open:
             core.cancels.start(held)
+
+    def _sound(self, order_id: object) -> str | None:
+        """The id that ``_place`` gave; what is no text names nothing, but the order was taken."""
+        if order_id is None or isinstance(order_id, str):
+            return order_id
+        core = self._core
+        core.book.counts["bad reports"] += 1
+        core.last_error = f"_place gave a {type(order_id).__name__} as the venue's id, not a str"
+        _log.error("%s: %s: %r", core.broker_id, core.last_error, order_id)
+        return None
 
     def _call_those_who_wait(self) -> None:
         waiting, self._on_ground = self._on_ground, []

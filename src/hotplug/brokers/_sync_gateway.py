@@ -14,20 +14,7 @@ from hotplug.brokers._settings import Seat
 from hotplug.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-    from datetime import datetime, timedelta
-
-    from hotplug.market import (
-        Balance,
-        Bar,
-        Instrument,
-        Order,
-        OrderChange,
-        OrderRef,
-        Position,
-        Quote,
-        Snapshot,
-    )
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["SyncBrokerGateway"]
 
@@ -46,26 +33,8 @@ class SyncBrokerGateway(BrokerGateway):
 
     pool_size: int = 4
 
-    if TYPE_CHECKING:
-        # The hooks once more, for who checks types: they return what the template's coroutines do.
-        # fmt: off
-        def _connect(self) -> None: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _disconnect(self) -> None: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _place(self, order: Order) -> str | None: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _cancel(self, order: Order) -> None: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _snapshot(self) -> Snapshot: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _modify(self, order: Order, change: OrderChange) -> str | None: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _query(self, ref: OrderRef) -> Order: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _instrument(self, symbol: str) -> Instrument: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _quote(self, symbol: str) -> Quote: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _bars(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-            self, symbol: str, start: datetime, end: datetime, step: timedelta
-        ) -> Sequence[Bar]: raise NotImplementedError
-        def _subscribe(self, symbols: frozenset[str]) -> None: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _ping(self) -> datetime | None: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _positions(self) -> tuple[Position, ...]: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        def _balances(self) -> tuple[Balance, ...]: raise NotImplementedError  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        # fmt: on
+    def _subscribe(self, symbols: frozenset[str]) -> None:
+        """From now on report the quotes of *symbols*, which are all that anybody wants (``QUOTES``)."""
 
     def _invoke(self, hook: Callable[..., Any], *arguments: object) -> Awaitable[Any]:
         pool = self.__dict__.get("_pool")

@@ -193,7 +193,6 @@ class GrpcBroker(BrokerGateway):
             )
         except BrokerError as error:
             if error.is_explicit:
-                self._unanswered[name] = None  # that was the same answer, said less well
                 self._memory_at.pop(name, None)
             raise
         finally:

@@ -13,7 +13,8 @@ from hotplug.brokers._settings import Seat
 from hotplug.brokers._stranger import Stranger
 from hotplug.errors import AuthenticationError, BrokerError, InvalidRequest, PermissionDenied
 from hotplug.market import Attribution, Environment
-from hotplug_broker_grpc._principals import LOCAL, Principal, Principals, Role, bearer
+from hotplug_broker_grpc._principals import AUTHORIZATION, LOCAL, Principal, Principals, Role, bearer
+from hotplug_broker_grpc.stubs.broker_pb2_grpc import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +29,10 @@ _log = logging.getLogger("hotplug.brokers.grpc")
 UNREAL: Final = frozenset({Environment.PAPER, Environment.MOCK})
 """Where no money can be lost: on loopback, these need no token."""
 REQUEST_ID: Final = "x-request-id"
+NARROWING: Final = frozenset(
+    method.asked for method in METHODS.values() if "accounts" in method.asked.DESCRIPTOR.fields_by_name
+)
+"""The requests in which accounts may be named."""
 RANKS: Final = (Role.READ, Role.TRADE, Role.ADMIN)
 _PLAIN_ID: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -97,29 +102,29 @@ class Counter:
     def call(self, request: Any, context: Context) -> Call:
         """What *request* is about; `BrokerError` (NOT_SENT) for who may not ask, or asks for nothing."""
         metadata = dict(context.invocation_metadata() or ())
-        token = bearer(metadata)
+        token = bearer(metadata) if AUTHORIZATION in metadata else None
         # Who is nobody is not even told what is served here.
         principal = self._known(token)
         broker_id, gateway = self._gateway(request.broker_id)
         if principal is None:
-            principal = self._anybody((gateway,))
-        asked: Sequence[str] = getattr(request, "accounts", ())
+            principal = self._anybody(gateway)
+        asked: Sequence[str] = request.accounts if type(request) in NARROWING else ()
         given = metadata.get(REQUEST_ID)
         return Call(
-            broker_id=broker_id,
-            gateway=gateway,
-            desk=self._desk(broker_id, gateway),
-            principal=principal,
-            accounts=principal.narrowed(frozenset(asked)) if asked else principal.accounts,
-            token=token,
-            given_id=given if isinstance(given, str) and _PLAIN_ID.fullmatch(given) else None,
-            deadline=_deadline(context.time_remaining()),
+            broker_id,
+            gateway,
+            cast("Desk", gateway) if isinstance(gateway, BrokerGateway) else self._desk(broker_id, gateway),
+            principal,
+            principal.narrowed(frozenset(asked)) if asked else principal.accounts,
+            token,
+            given if isinstance(given, str) and _PLAIN_ID.fullmatch(given) else None,
+            _deadline(context.time_remaining()),
         )
 
     def caller(self, metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
         """Who calls a service that is about no broker; `AuthenticationError`."""
         principal = self._known(bearer(dict(metadata)))
-        return self._anybody(find() for find in self.gateways.values()) if principal is None else principal
+        return self._anybody(*(find() for find in self.gateways.values())) if principal is None else principal
 
     def _known(self, token: str | None) -> Principal | None:
         """Whose *token* it is; ``None`` where it may be that none is needed."""
@@ -131,7 +136,7 @@ class Counter:
             return None
         raise _nameless()
 
-    def _anybody(self, gateways: Iterable[IBrokerGateway]) -> Principal:
+    def _anybody(self, *gateways: IBrokerGateway) -> Principal:
         # Asked each time: a live gateway may stand under the key by now.
         if all(environment_of(gateway) in UNREAL for gateway in gateways):
             return LOCAL
@@ -140,7 +145,7 @@ class Counter:
     def look_again(self, call: Call) -> None:
         """`BrokerError` where who called is not, or not so much, entitled any more."""
         now = self._known(call.token)
-        if (self._anybody((call.gateway,)) if now is None else now) != call.principal:
+        if (self._anybody(call.gateway) if now is None else now) != call.principal:
             raise PermissionDenied(
                 f"what is granted to {call.principal.user!r} has changed: ask again",
                 code="grants_changed",
@@ -165,8 +170,6 @@ class Counter:
             ) from error
 
     def _desk(self, broker_id: str, gateway: IBrokerGateway) -> Desk:
-        if hasattr(gateway, "place_for"):
-            return cast("Desk", gateway)
         stranger = self._strangers.get(broker_id)
         if stranger is None or stranger.gateway is not gateway:
             stranger = self._strangers[broker_id] = Stranger(gateway, broker_id)

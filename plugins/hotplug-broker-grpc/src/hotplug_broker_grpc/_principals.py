@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["LOCAL", "Principal", "Principals", "Role", "bearer"]
+__all__ = ["AUTHORIZATION", "LOCAL", "Principal", "Principals", "Role", "bearer"]
 
+AUTHORIZATION: Final = "authorization"
 BEARER: Final = "Bearer "
 
 
@@ -111,7 +112,7 @@ class Principals:
 
 def bearer(metadata: Mapping[str, str | bytes]) -> str | None:
     """The token that comes with a call, if one does; `AuthenticationError` for another sort of credential."""
-    held = metadata.get("authorization")
+    held = metadata.get(AUTHORIZATION)
     if held is None:
         return None
     if not isinstance(held, str) or not held.startswith(BEARER):
