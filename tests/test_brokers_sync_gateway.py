@@ -230,7 +230,7 @@ def test_it_is_cancelled_where_it_waits():
             await asyncio.Event().wait()
 
         async def turning():
-            while True:
+            for _ in range(1000):
                 await asyncio.sleep(0)
 
         for work in (waiting, turning):

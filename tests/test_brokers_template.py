@@ -1222,7 +1222,7 @@ def test_a_rejection_is_the_same_after_a_restart(tmp_path):
     "line",
     [
         '{"event": "refusal", "account": "default", "client_order_id": "a", "type": "Outcome"}',
-        '{"event": "refusal", "account": "default", "client_order_id": "nobody", "type": "InsufficientFunds"}',
+        '{"event": "refusal", "account": "x", "client_order_id": "nobody", "type": "InsufficientFunds"}',
         '{"event": "refusal"}',
     ],
 )

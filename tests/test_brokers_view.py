@@ -382,6 +382,62 @@ async def test_streams_tell_ones_own(here):
         await stream.aclose()
 
 
+@pytest.mark.parametrize("kind", ["mock", "stranger"])
+def test_a_stream_follows_what_is_granted(kind):
+    """
+    A stream tells nothing of an account after that was taken away, and ends where no account is left.
+    """
+
+    async def go():
+        async with world(kind) as here:
+
+            def grant(**accounts):
+                here.registry.keeper.books.tell("main", BookSettings(accounts=accounts))
+
+            bob, cleo = here.bob.events(), here.cleo.events()
+            grant(ada=("B1",), cleo=("C1",))
+            await here.ada.place_order(request("now-hers"))
+            await here.cleo.place_order(request("still"))
+
+            async with asyncio.timeout(5):
+                with pytest.raises(PermissionDenied, match="no account is granted to user 'bob'"):
+                    await anext(bob)
+                with pytest.raises(StopAsyncIteration):
+                    await anext(bob)
+                found = (await anext(cleo)).payload
+                while not isinstance(found, Order):
+                    found = (await anext(cleo)).payload
+            assert (found.account, found.client_order_id) == ("C1", "still")
+            await cleo.aclose()
+            with pytest.raises(PermissionDenied):
+                here.bob.events()
+
+    asyncio.run(go())
+
+
+def test_a_snapshot_in_a_stream_is_cut_to_what_is_granted_by_now():
+    """
+    What is taken away between the gap and its snapshot is not in the snapshot.
+    """
+
+    async def go():
+        async with world("mock") as here:
+            await here.gateway.place_order(request("c", account="C1"))
+            await here.gateway.place_order(request("a", account="A1"))
+            stream = here.cleo.events("elsewhere:7")
+            gap = await anext(stream)
+            here.registry.keeper.books.tell("main", BookSettings(accounts={"cleo": ("C1",)}))
+            shot = (await anext(stream)).payload
+            await stream.aclose()
+            return gap, stream.cursor, shot
+
+    gap, cursor, shot = asyncio.run(go())
+    assert type(gap.payload).__name__ == "Gap"
+    assert cursor == shot.cursor
+    assert [order.account for order in shot.orders] == ["C1"]
+    assert {each.account for each in (*shot.positions, *(shot.balances or ()))} <= {"C1"}
+
+
 @both
 async def test_accounts_are_the_views_own(here):
     """

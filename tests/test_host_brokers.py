@@ -824,6 +824,64 @@ def test_a_change_that_fails_later_hands_back(world):
         assert [gateway.info.status for gateway in world.made] == ["READY", "DISCONNECTED"]
 
 
+TWO = SWAP.format(1, "[brokers.second]\nplugin='acme'\nconnect=true")
+
+
+@pytest.mark.parametrize("change", ["a setting", "a new table", "another key", "away and back"])
+def test_what_a_change_connects_is_known_at_once(world, change):
+    """
+    A gateway that was connected by `apply` is in the registry and healthy before anybody asks for it.
+    """
+    world.broker()
+    texts = {
+        "a setting": ("main", [SWAP.format(2, "")]),
+        "a new table": ("second", [TWO]),
+        "another key": ("other", [SWAP.format(1, "").replace("main", "other")]),
+        "away and back": ("main", ["", SWAP.format(1, "")]),
+    }
+    key, steps = texts[change]
+    with world.host(SWAP.format(1, "")) as host:
+        host.brokers.sync("main").place_order(request("x"))
+        for text in steps:
+            host.apply(world.parse(text))
+
+        assert host.brokers.info(key).status == "READY"
+        assert key in [gateway.broker_id for gateway in host.brokers.get_healthy()]
+        assert [order.client_order_id for order in host.brokers.halt("storm")] == ["x"]
+        assert [o.status for o in world.venue.orders()] == ["CANCELED"]
+
+
+def test_a_change_that_is_taken_back_leaves_the_old_one_known(world):
+    """
+    Where `apply` fails, the gateway that stood there before is in the registry, healthy, and halted as ever.
+    """
+    world.broker()
+    with world.host(SWAP.format(1, "")) as host:
+        host.brokers.register("second", StrangeGateway())
+        host.brokers.sync("main").place_order(request("x"))
+        with pytest.raises(hotplug.DuplicateKeyError):
+            host.apply(world.parse(SWAP.format(2, "[brokers.second]\nplugin='acme'")))
+
+        assert host.brokers.info("main").status == "READY"
+        assert host.brokers.halt("storm", key="main")[0].client_order_id == "x"
+
+
+def test_a_halt_reaches_what_is_connected_and_registered_nowhere(world):
+    """
+    A gateway that was taken out of the registry while it has a session is halted with all others.
+    """
+    world.broker()
+    with world.host() as host:
+        gateway = MockBroker(venue=world.venue)
+        undo = host.brokers.register("mine", gateway)
+        front = host.brokers.sync("mine")
+        front.connect()
+        front.place_order(request("x"))
+        undo()
+
+        assert [order.status for order in host.brokers.halt("storm")] == ["CANCELED"]
+
+
 def test_a_roll_back_that_fails_is_told(world, monkeypatch, caplog):
     """
     Where even the way back fails, the log says so, and the change is refused with its own reason.

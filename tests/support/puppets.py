@@ -36,7 +36,7 @@ class Puppet(BrokerGateway):
     """
     Does at once what it is asked, unless the test says otherwise.
 
-    ``script[hook]`` is what a hook does: an exception to raise, a value to give, an awaitable maker to follow.
+    ``script[hook]`` is what a hook does: an exception to raise, a value to give, a coroutine to await.
     ``calls`` lists the hooks as they came.
     """
 

@@ -115,9 +115,9 @@ class Publication:
         for old, new in self.swaps:
             registry = self._registry(new)
             back = functools.partial(_swap_back, registry, old, new)
-            yield _Step(functools.partial(new.take_over, registry, old), back, come=new, go=old)
+            yield _Step(functools.partial(_swap, registry, old, new), back, come=new, go=old)
         for plugin in self.added:
-            place = functools.partial(plugin.stand, self._registry(plugin))
+            place = functools.partial(_stand, self._registry(plugin), plugin)
             yield _Step(place, plugin.withdraw, come=plugin)
         for plugin in self._difference.gone:
             back = functools.partial(_stand_again, self._registry(plugin), plugin)
@@ -127,14 +127,30 @@ class Publication:
         return self._host.registries[plugin.seat.kind.name]
 
 
+def _swap(registry: UniversalRegistry[object], old: Plugin, new: Plugin) -> None:
+    new.take_over(registry, old)
+    _show(new)
+
+
 def _swap_back(registry: UniversalRegistry[object], old: Plugin, new: Plugin) -> None:
     if new.stands:
-        old.take_over(registry, new)
+        _swap(registry, new, old)
+
+
+def _stand(registry: UniversalRegistry[object], plugin: Plugin) -> None:
+    plugin.stand(registry)
+    _show(plugin)
 
 
 def _stand_again(registry: UniversalRegistry[object], plugin: Plugin) -> None:
     if not plugin.stands:
-        plugin.stand(registry)
+        _stand(registry, plugin)
+
+
+def _show(plugin: Plugin) -> None:
+    """What was made before it stood is in its registry at once, not when somebody first asks for it."""
+    if plugin.product is not None:
+        plugin.obtain()
 
 
 def _take_back(step: _Step) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from hotplug.brokers._changes import Cancels, Changes
+    from hotplug.brokers._ear import Ear
     from hotplug.brokers._gateway import BrokerGateway
     from hotplug.brokers._line import Line
     from hotplug.brokers._pulse import Pulse
@@ -76,6 +77,7 @@ class Core:
     changes: Changes
     line: Line
     pulse: Pulse
+    ear: Ear
     book: Book
     """The book that the host gave, or an own one in memory."""
 
@@ -220,7 +222,7 @@ class Core:
         if self.on_status is not None:
             try:
                 self.on_status(change)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whoever listens must not hurt the gateway
                 _log.exception("%s: a listener to its status raised", self.broker_id)
 
     @property

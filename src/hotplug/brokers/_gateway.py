@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from abc import abstractmethod
@@ -10,11 +9,11 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from hotplug._lifecycle import name_and_text
 from hotplug.brokers._changes import Cancels, Changes
 from hotplug.brokers._checks import lacking
 from hotplug.brokers._contract import BrokerInfo, IBrokerGateway, mask_account
 from hotplug.brokers._core import Core, expect, here
+from hotplug.brokers._ear import Ear
 from hotplug.brokers._line import Line
 from hotplug.brokers._pulse import Pulse
 from hotplug.brokers._sends import Sends
@@ -25,23 +24,18 @@ from hotplug.market import (
     Bar,
     CancelScope,
     Capability,
-    ConnectionLost,
     Environment,
     Fill,
-    Gap,
     GatewayStatus,
     HealthReport,
     HealthState,
-    Heartbeat,
     Order,
     OrderRef,
     OrderStatus,
     OrderType,
-    OrderUpdate,
     Position,
     Quote,
     RateLimit,
-    RateLimitSeen,
     Snapshot,
     TimeInForce,
     to_utc,
@@ -50,6 +44,7 @@ from hotplug.market import (
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
     from datetime import timedelta
 
@@ -157,7 +152,7 @@ class BrokerGateway(IBrokerGateway):
         except AttributeError:
             self.__core = core = Core(self)
             core.sends, core.cancels, core.changes = Sends(core), Cancels(core), Changes(core)
-            core.line, core.pulse = Line(core), Pulse(core)
+            core.line, core.pulse, core.ear = Line(core), Pulse(core), Ear(core)
             return core
 
     def _invoke(self, hook: Callable[..., Answer[T]], *arguments: object) -> Awaitable[T]:
@@ -187,11 +182,11 @@ class BrokerGateway(IBrokerGateway):
 
     @abstractmethod
     def _place(self, order: Order) -> Answer[str | None]:
-        """Send *order*; its id at the venue, where there is one. Whatever is raised: it may have been sent."""
+        """Send *order*; its id at the venue, where there is one. Once entered, it may have been sent."""
 
     @abstractmethod
     def _cancel(self, order: Order) -> Answer[None]:
-        """Ask for a cancel; returns when the venue accepts it, `OrderNotFound` where it knows no such order."""
+        """Ask for a cancel; returns when the venue accepts it. `OrderNotFound` where it has none."""
 
     @abstractmethod
     def _snapshot(self) -> Answer[Snapshot]:
@@ -217,7 +212,7 @@ class BrokerGateway(IBrokerGateway):
         """Bars from *start* until before *end* (``BARS``)."""
         raise lacking(f"{self.broker_id} has no bars")
 
-    def _subscribe(self, symbols: frozenset[str]) -> Answer[None]:  # noqa: ARG002
+    def _subscribe(self, symbols: frozenset[str]) -> Answer[None]:
         """From now on report the quotes of *symbols*, which are all that anybody wants (``QUOTES``)."""
         return _nothing()
 
@@ -233,11 +228,11 @@ class BrokerGateway(IBrokerGateway):
         """The money, where that can be asked for alone."""
         raise lacking(f"{self.broker_id} tells balances in snapshots")
 
-    def _account_for(self, user: str) -> str | None:  # noqa: ARG002
+    def _account_for(self, user: str) -> str | None:
         """The account that *user* has here without any grant; ``None``: none."""
         return None
 
-    def _time_of(self, account: str) -> datetime:  # noqa: ARG002
+    def _time_of(self, account: str) -> datetime:
         """What time (UTC) the records of *account* get; a simulated venue has its own."""
         return datetime.now(UTC)
 
@@ -248,60 +243,17 @@ class BrokerGateway(IBrokerGateway):
         """
         Tell what the venue said. From any task or thread; never waits, never raises for what it is told.
 
-        Takes `OrderUpdate`, `Fill`, `Quote`, `Bar`, `Heartbeat`, `RateLimitSeen`, `ConnectionLost`; also a whole
-        `Order` as the venue has it, `Position`, `Balance`, and `Gap`: something was missed, look again.
+        Takes `OrderUpdate`, `Fill`, `Quote`, `Bar`, `Heartbeat`, `RateLimitSeen`, `ConnectionLost`; also a
+        whole `Order` as the venue has it, `Position`, `Balance`, and `Gap`: something was missed, look again.
         """
         core = self._core
         core.heard_at = time.monotonic()
         if type(said) is Quote:
             core.book.quotes.put(said)
         elif core.home is None or core.home is here():
-            self._hear(said)
+            core.ear.hear(said)
         else:
-            core.soon(self._hear, said)
-
-    def _hear(self, said: object) -> None:
-        core = self._core
-        if core.buffer is not None and isinstance(said, (Fill, OrderUpdate, Order, Position, Balance)):
-            core.buffer.append(said)
-            return
-        try:
-            self._take(said)
-        except Exception as error:
-            core.book.counts["bad reports"] += 1
-            _log.exception("%s reported %r: %s", core.broker_id, said, name_and_text(error))
-
-    def _take(self, said: object) -> None:
-        core = self._core
-        book = core.book
-        match said:
-            case Fill():
-                book.fill(said)
-            case OrderUpdate():
-                book.update(said)
-            case Order():
-                book.merge(said, default_account=self.default_account)
-            case Position():
-                book.position(said)
-            case Balance():
-                book.accounts_seen[said.account] = None
-                book.log.append(said, generation=core.generation, note="balance")
-            case Heartbeat():
-                book.log.append(said, generation=core.generation)
-            case RateLimitSeen():
-                book.limiter.seen(said)
-            case ConnectionLost():
-                self._core.line.is_lost(said.reason)
-            case Gap():
-                self._core.line.resync("events were missed")
-            case Bar():
-                pass
-            case _:
-                raise TypeError(f"nobody can report a {type(said).__name__}")
-
-    def _replay(self, buffered: Iterable[object]) -> None:
-        for said in buffered:
-            self._hear(said)
+            core.soon(core.ear.hear, said)
 
     # -- itself ------------------------------------------------------------------------------------
 
@@ -400,7 +352,7 @@ class BrokerGateway(IBrokerGateway):
 
     @final
     async def place_order(self, request: OrderRequest, *, deadline: float | None = None) -> OrderAck:
-        """Place an order; returns when the venue has accepted it. Sent once, whoever cancels or asks again."""
+        """Place an order; returns when the venue has accepted it. It is sent once, whoever asks again."""
         return await self._placing(OPERATOR, request, deadline)
 
     @final
@@ -611,13 +563,19 @@ class BrokerGateway(IBrokerGateway):
         return await self._shot(seat, until)
 
     @final
-    def events_for(self, seat: Seat, after: str | None = None) -> AsyncIterator[BrokerEvent]:
-        """`events` for *seat*: only what happens to its accounts."""
+    def events_for(
+        self, seat: Seat | Callable[[], Seat], after: str | None = None
+    ) -> AsyncIterator[BrokerEvent]:
+        """`events` for *seat*: only what happens to its accounts, those that it has at that time."""
+        now = seat if callable(seat) else lambda: seat
 
         async def snapshot() -> Snapshot:
-            return await self.snapshot_for(seat)
+            return await self.snapshot_for(now())
 
-        wanted = None if seat.accounts is None else lambda event: _concerns(event.payload, seat)
+        def concerns(event: BrokerEvent) -> bool:
+            return _concerns(event.payload, now())
+
+        wanted = None if now().accounts is None else concerns
         return self._core.book.log.stream(after, snapshot, wanted=wanted)
 
     async def _shot(self, seat: Seat, until: float) -> Snapshot:

@@ -141,11 +141,13 @@ class Keeper:
         )
 
     def _tradable(self) -> Iterator[tuple[str, IBrokerGateway]]:
-        """What may have orders to cancel: what stands, and what was withdrawn and drains."""
-        draining = {key: gateway for key, gateway, _ in self.draining()}
+        """What may have orders to cancel: what has the gate of a book, and whatever else stands."""
+        connected: dict[str, IBrokerGateway] = {
+            key: gateway for key, gateway in self.connected() if gateway.book.owner is gateway
+        }
         for key, gateway in self._loaded():
-            yield key, draining.pop(key, gateway)
-        yield from draining.items()
+            yield key, connected.pop(key, gateway)
+        yield from connected.items()
 
     async def farewell(self, key: str, gateway: IBrokerGateway, deadline: float, *, cancel: bool) -> None:
         """

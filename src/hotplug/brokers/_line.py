@@ -177,15 +177,13 @@ class Line:
             _, missing = await self.snapshot(until)
         finally:
             buffered, core.buffer = core.buffer or [], None
-            core.gateway._replay(buffered)
+            core.ear.replay(buffered)
         for held in missing:
             if held.is_open:
                 await self.establish(held, until, missing_at=asked_at)
 
     async def snapshot(self, until: float) -> tuple[Snapshot, list[Held]]:
-        """
-        The venue's snapshot, applied to the book; and the open orders that it should tell of but does not.
-        """
+        """The venue's snapshot, applied to the book; and the open orders that are missing in it."""
         core = self._core
         # Only what had its answer before the venue was asked, or none in time, can be missing in it.
         settled = [held for held in core.book.open() if held.task is None or held.phase is Phase.UNKNOWN]

@@ -244,7 +244,7 @@ class Sends:
             raise BrokerUnavailable(why, code="journal", outcome="NOT_SENT") from error
 
     async def check(self, order: Order | OrderRequest, account: str, until: float, *, is_new: bool) -> None:
-        """Raise `OrderDenied` for steps that the venue lacks, and where the limits of the configuration say no."""
+        """Raise `OrderDenied` for steps that the venue lacks, and where the operator's limits say no."""
         book = self._core.book
         instrument = await self.instrument(order.symbol, until)
         if instrument is not None:

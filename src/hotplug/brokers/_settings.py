@@ -54,8 +54,8 @@ class BookSettings:
     The options of ``[brokers.KEY]`` that outlive a gateway.
 
     *accounts* are granted to users by name. A live gateway trades only with *allow_live* and
-    *mode* ``"trade"``; *mode* ``"read"`` makes any gateway read-only. *journal* says whether orders are kept in a
-    file (``None``: for live and sandbox), *fsync* that each line is on the disk before an order is sent.
+    *mode* ``"trade"``; *mode* ``"read"`` makes any gateway read-only. *journal* says whether orders are kept
+    in a file (``None``: for live and sandbox), *fsync* that each line is on the disk before an order is sent.
     """
 
     accounts: Mapping[str, tuple[str, ...]] = field(

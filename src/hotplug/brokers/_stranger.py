@@ -14,7 +14,7 @@ from hotplug.errors import BrokerError, Halted, OrderDenied, OrderNotFound, Perm
 from hotplug.market import Balance, CancelScope, Fill, Order, OrderRef, Origin, Position, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from datetime import datetime
 
     from hotplug.brokers._contract import IBrokerGateway
@@ -146,14 +146,16 @@ class Stranger:
         """Everything of the seat's accounts at one instant."""
         return self._snapshot(seat, await self.gateway.snapshot(deadline=deadline))
 
-    def events_for(self, seat: Seat, after: str | None) -> AsyncIterator[BrokerEvent]:
-        """What happens to the seat's accounts; begins with this call."""
-        return self._events(seat, self.gateway.events(after))
+    def events_for(self, seat: Seat | Callable[[], Seat], after: str | None) -> AsyncIterator[BrokerEvent]:
+        """What happens to the accounts that the seat has at that time; begins with this call."""
+        return self._events(seat if callable(seat) else lambda: seat, self.gateway.events(after))
 
-    async def _events(self, seat: Seat, events: AsyncIterator[BrokerEvent]) -> AsyncIterator[BrokerEvent]:
+    async def _events(
+        self, seat_now: Callable[[], Seat], events: AsyncIterator[BrokerEvent]
+    ) -> AsyncIterator[BrokerEvent]:
         try:
             async for event in events:
-                payload = event.payload
+                payload, seat = event.payload, seat_now()
                 if isinstance(payload, Snapshot):
                     yield replace(event, payload=self._snapshot(seat, payload))
                 elif isinstance(payload, (Order, Fill, Position, Balance)):

@@ -10,7 +10,7 @@ from hotplug.brokers._contract import IBrokerGateway, mask_account
 from hotplug.brokers._settings import Seat
 from hotplug.brokers._stranger import Stranger
 from hotplug.errors import NotSupported, PermissionDenied
-from hotplug.market import CancelScope, Capability
+from hotplug.market import CancelScope, Capability, Snapshot
 from hotplug.registry._hidden import hide
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
         Position,
         Quote,
         RateLimit,
-        Snapshot,
     )
 
 __all__ = ["Desk", "GatewayView", "SimulatedView", "view_of"]
 
 T = TypeVar("T")
+Owned = TypeVar("Owned", "Order", "Fill", "Position", "Balance")
 
 
 class Desk(Protocol):
@@ -63,7 +63,9 @@ class Desk(Protocol):
     async def positions_for(self, seat: Seat, deadline: float | None, /) -> tuple[Position, ...]: ...
     async def balances_for(self, seat: Seat, deadline: float | None, /) -> tuple[Balance, ...]: ...
     async def snapshot_for(self, seat: Seat, deadline: float | None, /) -> Snapshot: ...
-    def events_for(self, seat: Seat, after: str | None, /) -> AsyncIterator[BrokerEvent]: ...
+    def events_for(
+        self, seat: Seat | Callable[[], Seat], after: str | None, /
+    ) -> AsyncIterator[BrokerEvent]: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -269,9 +271,15 @@ class GatewayView(IBrokerGateway):
     # -- streams -----------------------------------------------------------------------------------
 
     def events(self, after: str | None = None) -> AsyncIterator[BrokerEvent]:
-        """What happens to the view's accounts; begins with the call."""
+        """
+        What happens to the view's accounts; begins with the call.
+
+        It follows what is granted: of an account that was taken away nothing more is told, and who has none
+        left is told so, by `PermissionDenied`, in the place of the next event.
+        """
         behind = _behind(self)
-        return _stream(behind.desk.events_for(behind.seat(), after))
+        behind.seat()
+        return _stream(_Granted(behind.desk.events_for(behind.seat, after), behind.seat))
 
     def stream_quotes(self, symbols: Iterable[str]) -> AsyncIterator[Quote]:
         """As the gateway's own."""
@@ -323,6 +331,49 @@ class SimulatedView(GatewayView):
 
 
 # -- streams -----------------------------------------------------------------------------------------
+
+
+class _Granted(AsyncIterator["BrokerEvent"]):
+    """Events for a seat that is asked for with each: what is granted may be taken away in between."""
+
+    def __init__(self, events: AsyncIterator[BrokerEvent], seat: Callable[[], Seat]) -> None:
+        self._events = events
+        self._seat = seat
+
+    @property
+    def cursor(self) -> str | None:
+        cursor: str | None = getattr(self._events, "cursor", None)
+        return cursor
+
+    async def __anext__(self) -> BrokerEvent:
+        try:
+            event = await self._events.__anext__()
+            seat = self._seat()
+        except PermissionDenied:
+            await self.aclose()
+            raise
+        payload = event.payload
+        return replace(event, payload=_within(seat, payload)) if isinstance(payload, Snapshot) else event
+
+    async def aclose(self) -> None:
+        close = getattr(self._events, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _within(seat: Seat, shot: Snapshot) -> Snapshot:
+    """What *seat* may see of *shot*, which was taken when it may have had more."""
+
+    def own(found: tuple[Owned, ...] | None) -> tuple[Owned, ...] | None:
+        return None if found is None else tuple(each for each in found if seat.has(each.account))
+
+    return replace(
+        shot,
+        orders=own(shot.orders),
+        fills=own(shot.fills),
+        positions=own(shot.positions),
+        balances=own(shot.balances),
+    )
 
 
 class _Stream(AsyncIterator[T]):
