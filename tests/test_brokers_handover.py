@@ -10,7 +10,7 @@ from hotplug.brokers import ReplacePolicy
 from hotplug.brokers._book import Book
 from hotplug.brokers._handover import Handover
 from hotplug.errors import BrokerUnavailable, GatewayNotReady, GatewayReplaced
-from hotplug.market import GatewayStatus, OrderRef, OrderStatus, Snapshot
+from hotplug.market import ConnectionLost, GatewayStatus, OrderRef, OrderStatus, Snapshot
 from puppets import Asking, Hanging, Puppet, connected, fill, limit, order_at_venue, refusal, run
 
 S = OrderStatus
@@ -226,6 +226,62 @@ def test_a_drain_waits_for_the_last_order():
         await beginning
         handover.commit()
         assert open_gates(old, new) == [new]
+        await leave(old, new)
+
+    run(story)
+
+
+def test_what_drains_for_the_next_one_says_so():
+    """DRAIN: the old one is DRAINING and not well, refuses places at once, cancels; READY when taken back."""
+
+    async def story():
+        old, new = await pair()
+        await old.place_order(limit("a"))
+        handover = Handover(old, new, P.DRAIN, 5, drain_limit=0.2)
+        beginning = asyncio.ensure_future(handover.begin())
+        await new.settled()
+        while old.status is not GatewayStatus.DRAINING:
+            await asyncio.sleep(0)
+        assert not old.well
+        error = await refusal(old.place_order(limit("b")))
+        assert (type(error), error.outcome) == (GatewayNotReady, "NOT_SENT")
+        assert "DRAINING" in str(error)
+        assert "draining was not finished within 0.2 s" in str(await refusal(beginning))
+        assert (old.status, old.well) == (GatewayStatus.READY, True)
+        await old.place_order(limit("b"))
+
+        again = Handover(old, new, P.DRAIN, 5, drain_limit=5)
+        assert (again.patience, Handover(old, new, P.HANDOVER, 5, drain_limit=5).patience) == (15, 5)
+        beginning = asyncio.ensure_future(again.begin())
+        while old.status is not GatewayStatus.DRAINING:
+            await asyncio.sleep(0)
+        for name in ("a", "b"):
+            assert (await old.cancel_order(OrderRef(client_order_id=name))).status is S.CANCELED
+        await beginning
+        again.commit()
+        assert open_gates(old, new) == [new]
+        await leave(old, new)
+
+    run(story)
+
+
+@pytest.mark.parametrize("how", ["disconnected", "lost"])
+def test_what_is_not_there_any_more_is_connected_when_taken_back(how):
+    """DRAIN: a line that was lost, or closed by somebody, meanwhile is open again after the refusal."""
+
+    async def story():
+        old, new = await pair(reconnect_delays=(30.0, 30.0))
+        await old.place_order(limit("a"))
+        beginning = asyncio.ensure_future(Handover(old, new, P.DRAIN, 5, drain_limit=0.2).begin())
+        while old.status is not GatewayStatus.DRAINING:
+            await asyncio.sleep(0)
+        if how == "lost":
+            old.report(ConnectionLost(reason="cut"))
+        else:
+            await old.disconnect()
+        await refusal(beginning)
+        assert (old.status, old._core.line.drains) == (GatewayStatus.READY, False)
+        await old.place_order(limit("b"))
         await leave(old, new)
 
     run(story)

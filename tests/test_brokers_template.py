@@ -60,7 +60,9 @@ S = OrderStatus
 # -- what may be overridden -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["place_order", "connect", "events", "report", "health", "cancel_for"])
+@pytest.mark.parametrize(
+    "verb", ["place_order", "connect", "events", "report", "health", "cancel_for", "info", "_find", "_core"]
+)
 def test_final_methods_cannot_be_overridden(verb):
     """A subclass that overrides what the template promises is a TypeError when the class is made."""
     with pytest.raises(TypeError, match=verb):

@@ -16,6 +16,7 @@ import pytest
 
 import hotplug
 from hotplug import UserExecutionContext
+from hotplug._host._drains import Drains
 from hotplug._host._gateways import Gateways
 from hotplug._host._starting import Starting
 from hotplug._lifecycle import Stuck
@@ -848,7 +849,7 @@ def test_what_a_change_connects_is_known_at_once(world, change):
         assert host.brokers.info(key).status == "READY"
         assert key in [gateway.broker_id for gateway in host.brokers.get_healthy()]
         assert [order.client_order_id for order in host.brokers.halt("storm")] == ["x"]
-        assert [o.status for o in world.venue.orders()] == ["CANCELED"]
+        assert [o.status for o in world.venue.orders] == ["CANCELED"]
 
 
 def test_a_change_that_is_taken_back_leaves_the_old_one_known(world):
@@ -949,6 +950,28 @@ def test_policies_decide_about_open_orders(world):
         front.cancel_all()
         host.apply(world.parse(text.format(refuse, 2)))
         assert host.brokers.get("main").size == 2
+
+
+def test_a_change_waits_for_a_drain_as_long_as_the_host_says(world):
+    """
+    With policy DRAIN the host waits `drain_timeout`, however short `load_timeout` is, and says what drains.
+    """
+    world.broker()
+    text = "[brokers.main]\nplugin='acme'\nconnect=true\npolicy='drain'\nsettings={{size={}}}"
+    with world.host(text.format(1), drain=30, load_timeout=0.5) as host:
+        front, old = host.brokers.sync("main"), host.brokers.get("main")
+        front.place_order(request("x"))
+        changing = threading.Thread(target=host.apply, args=[world.parse(text.format(2))])
+        changing.start()
+        until(lambda: old.info.status == "DRAINING")
+        issues = host.health().issues
+        threading.Event().wait(0.7)  # longer than load_timeout: what is tested is that this ends nothing
+        assert (host.brokers.get_healthy(), host.brokers.get("main")) == ((), old)
+        assert front.cancel_order(OrderRef(client_order_id="x")).status == "CANCELED"
+        changing.join(PATIENCE)
+        assert (host.brokers.get("main").size, host.brokers.info("main").status) == (2, "READY")
+    [issue] = [each for each in issues if "DRAINING" in each]
+    assert "withdrawn" not in issue
 
 
 def test_what_is_at_rest_just_changes(world):
@@ -1336,6 +1359,64 @@ def test_a_gate_that_cannot_be_shut_is_told(world, monkeypatch, caplog):
         host.apply(world.parse(""))
         assert world.made[0].info.status == "DISCONNECTED"
     assert "brokers/main was withdrawn, and its gate could not be shut" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["configuration", "distribution"])
+def test_what_ends_at_the_last_moment_need_not_be_taken_over(world, monkeypatch, how):
+    """
+    A drain that ends just before the next gateway takes over is over: the next one connects like any other.
+    """
+    world.broker()
+    hold = Drains.hold
+
+    def late_hold(drains, plugin):
+        world.venue.cancel("x")
+        until(lambda: not drains._drains)
+        return hold(drains, plugin)
+
+    with world.host(MAIN) as host:
+        host.brokers.sync("main").place_order(request("x"))
+        away(how, world, host)
+        if how == "configuration":
+            monkeypatch.setattr(Drains, "hold", late_hold)
+            host.apply(world.parse(MAIN))
+        else:
+            world.broker()
+            taken = host.gateways.drains.of("brokers/main")
+            world.venue.cancel("x")
+            until(lambda: host.gateways.drains.of("brokers/main") is None)
+            monkeypatch.setattr(Drains, "of", lambda drains, name: taken)
+            host.refresh()
+        until(lambda: [gateway.info.status for gateway in world.made] == ["DISCONNECTED", "READY"])
+        host.brokers.sync("main").place_order(request("y"))
+    assert [call.client_order_id for call in world.venue.calls("place")] == ["x", "y"]
+
+
+def test_what_was_ended_is_left_alone(world, monkeypatch, caplog):
+    """
+    A take-over that is over after the host has closed finds nothing to finish; a loop that stands is told.
+    """
+    world.broker()
+    with world.host(MAIN) as host:
+        host.brokers.sync("main").place_order(request("x"))
+        away("configuration", world, host)
+        drains, run = host.gateways.drains, host.home.run
+        [plugin] = drains._drains
+
+        def stuck(work, patience=30.0):
+            if work.__qualname__.startswith("Drains.end"):
+                work.close()
+                raise Stuck("hotplug home", 1.0)
+            return run(work, patience)
+
+        monkeypatch.setattr(host.home, "run", stuck)
+        report = host.close()
+        drains.finish(plugin)
+        drains.go_on(plugin)
+        assert not drains.hold(plugin)
+    assert [order.client_order_id for order in report.open_orders] == ["x"]
+    assert world.made[0].info.status == "DISCONNECTED"
+    assert "closing: " in caplog.text
 
 
 def test_a_host_with_brokers_keeps_nothing_alive(world):

@@ -148,9 +148,9 @@ class Gateways:
 
     def shut(self, plugin: Plugin) -> None:
         """*plugin* was withdrawn: its gateway takes no orders any more. Not on the home loop."""
-        if self.is_connected(plugin):
-            assert self.registry is not None  # noqa: S101 - or it were not connected
-            self.drains.shut(plugin, self.registry.keeper, self._host.drain_timeout + TURN)
+        registry = self.registry
+        if registry is not None and plugin.seat.kind.name == KIND and plugin.product is not None:
+            self.drains.shut(plugin, registry.keeper, self._host.drain_timeout + TURN)
 
     def retired(self, plugin: Plugin, standing: Sequence[Plugin]) -> None:
         """*plugin* has gone: the gate of its book is free for who stands in its place."""
@@ -220,8 +220,9 @@ class Exchange:
                 if not drains.hold(old):
                     continue  # it has ended by now: the new one is connected like any other
                 self._held.append(old)
-            handover = handover_between(old, new, self._host.load_timeout)
-            self._run(new, handover.begin())
+            host = self._host
+            handover = handover_between(old, new, host.load_timeout, host.drain_timeout)
+            self._run(new, handover.begin(), handover.patience)
             self._begun.append((new, handover))
         return [new for new, _ in self._begun]
 
@@ -252,8 +253,9 @@ class Exchange:
                 registry.keeper.release(new.seat.status.key, new.product)
                 registry.keeper.promote(old.product)
 
-    def _run(self, plugin: Plugin, work: Any) -> None:
-        record, limit = plugin.seat.status.record, self._host.load_timeout
+    def _run(self, plugin: Plugin, work: Any, limit: float | None = None) -> None:
+        record = plugin.seat.status.record
+        limit = self._host.load_timeout if limit is None else limit
         try:
             self._host.home.run(work, limit + TURN)
         except Stuck as stuck:
@@ -264,7 +266,7 @@ class Exchange:
             raise failure from error
 
 
-def handover_between(old: Plugin, new: Plugin, limit: float) -> Handover:
+def handover_between(old: Plugin, new: Plugin, limit: float, drain_limit: float | None = None) -> Handover:
     """The hand-over from *old*, which has a session, to *new*; `PluginError` where that cannot be."""
     from hotplug.brokers import BrokerGateway
     from hotplug.brokers._handover import Handover
@@ -275,7 +277,7 @@ def handover_between(old: Plugin, new: Plugin, limit: float) -> Handover:
     if not isinstance(after, BrokerGateway):
         raise PluginError("cannot take over the orders of the gateway it replaces", new.seat.status.record)
     settings, _ = settings_from(new.seat.entry.options if new.seat.entry else {})
-    return Handover(before, after, settings.policy, limit)
+    return Handover(before, after, settings.policy, limit, drain_limit)
 
 
 def _has_a_session(plugin: Plugin) -> bool:

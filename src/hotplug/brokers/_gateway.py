@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import time
 from abc import abstractmethod
 from datetime import UTC, datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, final
 
 from hotplug.brokers._changes import Cancels, Changes
 from hotplug.brokers._checks import lacking
@@ -58,17 +60,29 @@ if TYPE_CHECKING:
     Answer: TypeAlias = Awaitable[T] | T
     """What a hook gives: it is a coroutine in a `BrokerGateway`, and plain in a `SyncBrokerGateway`."""
 
-__all__ = ["BrokerGateway"]
+__all__ = ["BrokerGateway", "own_names"]
 
 V = TypeVar("V", bound="Callable[..., Any]")
 _log = logging.getLogger("hotplug.brokers")
-_FINAL: Final[set[str]] = set()
-
-
-def final(method: V) -> V:
-    """Nobody overrides it: what it promises would be lost."""
-    _FINAL.add(method.__name__)
-    return method
+HOOKS: Final = (
+    "_connect",
+    "_disconnect",
+    "_place",
+    "_cancel",
+    "_snapshot",
+    "_modify",
+    "_query",
+    "_instrument",
+    "_quote",
+    "_bars",
+    "_subscribe",
+    "_ping",
+    "_positions",
+    "_balances",
+    "_account_for",
+    "_time_of",
+)
+"""What a plugin writes; everything else is the template's."""
 
 
 def at_home(verb: V) -> V:
@@ -81,7 +95,7 @@ def at_home(verb: V) -> V:
             return await verb(self, *arguments, **named)
         return await core.hop(verb(self, *arguments, **named))
 
-    return final(wherever)  # type: ignore[return-value]
+    return wherever  # type: ignore[return-value]
 
 
 class BrokerGateway(IBrokerGateway):
@@ -130,12 +144,12 @@ class BrokerGateway(IBrokerGateway):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        template = next(base for base in cls.__mro__ if base.__dict__.get("_is_template"))
-        for name in _FINAL:
-            if getattr(cls, name) is not getattr(template, name):
+        for name in own_names():
+            if inspect.getattr_static(cls, name) is not BrokerGateway.__dict__[name]:
+                what = "is a name of the machine room" if name.startswith("_") else "is a final method"
                 raise TypeError(
-                    f"{cls.__qualname__}.{name} overrides a final method of {template.__name__}: "
-                    f"implement the hook _{name.removesuffix('_order')} or another name"
+                    f"{cls.__qualname__}.{name} {what} of BrokerGateway: call yours otherwise, "
+                    f"or implement one of the hooks ({', '.join(HOOKS)})"
                 )
 
     def __init__(self, *, broker_id: str | None = None) -> None:
@@ -625,7 +639,15 @@ class BrokerGateway(IBrokerGateway):
         return self._core.book.merge(order, default_account=self.default_account)
 
 
-BrokerGateway._is_template = True  # type: ignore[attr-defined]
+@functools.cache
+def own_names() -> tuple[str, ...]:
+    """What no subclass may call anything of its own: all that is no hook and no constructor."""
+    open_to_all = {*HOOKS, *dir(object), "_invoke", "_abc_impl"}
+    return tuple(
+        name
+        for name, value in vars(BrokerGateway).items()
+        if name not in open_to_all and (callable(value) or isinstance(value, (property, classmethod)))
+    )
 
 
 async def _nothing() -> None:

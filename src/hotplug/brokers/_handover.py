@@ -2,6 +2,7 @@
 One gateway gives way to the next, on one book; at no instant are two gates open.
 
     begin:  new connects, its gate shut ─▶ old gate shut ─▶ what flies has landed ─▶ new looks again
+            (policy DRAIN: before its gate is shut the old one is DRAINING until no own order is open)
     commit: the book's gate is the new one's, those who waited at the old one are told to get it
     roll_back: the old gate opens again
 """
@@ -33,17 +34,34 @@ class Handover:
     """
     The replacement of *old* by *new*, which was attached to the same book and is not connected yet.
 
-    On the home loop. *limit* is how long, in seconds, draining and what flies may take. Without
-    ``concurrent_sessions`` the old one disconnects before the new one connects: there is a pause.
+    On the home loop. *limit* is how long, in seconds, it may take; *drain_limit*, where there is one, how
+    long draining may, beside that. Without ``concurrent_sessions`` the old one disconnects before the new
+    one connects: there is a pause.
     """
 
-    def __init__(self, old: BrokerGateway, new: BrokerGateway, policy: ReplacePolicy, limit: float) -> None:
+    def __init__(
+        self,
+        old: BrokerGateway,
+        new: BrokerGateway,
+        policy: ReplacePolicy,
+        limit: float,
+        drain_limit: float | None = None,
+    ) -> None:
         self._old: Final = old
         self._new: Final = new
         self._policy: Final = policy
         self._limit: Final = limit
+        self._drain_limit: Final = drain_limit
         self._was_up = False
         self._was_draining = False
+        self._drains = False
+
+    @property
+    def patience(self) -> float:
+        """How long `begin` may take, in seconds."""
+        if self._policy is not ReplacePolicy.DRAIN or self._drain_limit is None:
+            return self._limit
+        return 2 * self._limit + self._drain_limit
 
     async def begin(self) -> None:
         """Everything but the exchange itself; raises, with the old gate open again, where that fails."""
@@ -63,10 +81,10 @@ class Handover:
         concurrent = old.concurrent_sessions and new.concurrent_sessions
         if concurrent:
             await new.connect(self._left(until))
+        if self._policy is ReplacePolicy.DRAIN:
+            until = await self._drained(until)
         self._shut()
         await self._landed(until)
-        if self._policy is ReplacePolicy.DRAIN:
-            await self._drained(until)
         if self._policy is ReplacePolicy.REFUSE_IF_OPEN:
             self._refuse_if_open("policy REFUSE_IF_OPEN")
         if concurrent:
@@ -85,6 +103,8 @@ class Handover:
         """The old gateway serves on; the new one is disconnected."""
         old, new = self._old, self._new
         await new.disconnect(drain=False)
+        if self._drains:
+            await old._core.line.reopen("it is not replaced")
         if self._was_draining and not old._core.line.drains:
             await old._core.line.connect(None, drains=True)
         elif self._was_up and old.status not in _UP:
@@ -112,12 +132,19 @@ class Handover:
         if not await self._old._core.sends.all_landed(self._left(until)):
             raise self._refusal("orders are being sent still")
 
-    async def _drained(self, until: float) -> None:
-        """Wait until no own order is open; not forever."""
-        while any(held.is_own for held in self._old.book.open()):
+    async def _drained(self, until: float) -> float:
+        """Take no orders, and wait until no own one is open; until when the rest may take then."""
+        line, limit = self._old._core.line, self._limit
+        if self._drain_limit is not None:
+            limit = self._drain_limit
+            until = time.monotonic() + limit
+        self._drains = not self._was_draining
+        await line.shut("it is to be replaced")
+        while line.open_orders:
             if time.monotonic() >= until:
-                raise self._refusal(f"draining was not finished within {self._limit:g} s")
+                raise self._refusal(f"draining was not finished within {limit:g} s")
             await asyncio.sleep(LOOK_AGAIN)
+        return until if self._drain_limit is None else time.monotonic() + self._limit
 
     def _refuse_if_open(self, why: str) -> None:
         count = sum(held.is_own for held in self._old.book.open())

@@ -349,6 +349,17 @@ class Line:
                 core.become(GatewayStatus.DRAINING, reason)
         return True
 
+    async def reopen(self, reason: str) -> None:
+        """Take orders again after `shut`, or as soon as the line is found again; nothing after a disconnect."""
+        core = self._core
+        async with self._take_turn():
+            if not self.drains:
+                return
+            self.drains = False
+            if core.status is GatewayStatus.DRAINING:
+                core.become(GatewayStatus.READY, reason)
+                core.pulse.look()
+
     async def drain(self) -> None:
         """Wait, once it is shut, until no own order is open, or somebody disconnects it all the same."""
         while self.drains and self.open_orders:  # noqa: ASYNC110 - an order that ends tells nobody

@@ -166,6 +166,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
         draining = [
             f"{key}: {gateway.status}, withdrawn with {count} open order{'s' if count != 1 else ''}"
             for key, gateway, count in self._keeper.draining()
+            if getattr(self._table.get(key), "item", None) is not gateway
         ]
         statuses = {key: str(info.status) for key, info in infos.items()}
         details = {**own.details, "brokers": FrozenDict(statuses)}

@@ -171,9 +171,9 @@ class IdentityClaims(BrokerWorld):
 
 
 def _final_methods() -> set[str]:
-    from hotplug.brokers._gateway import _FINAL  # pyright: ignore[reportPrivateUsage]
+    from hotplug.brokers._gateway import own_names
 
-    return _FINAL
+    return set(own_names())
 
 
 def _from_another_thread(broker: IBrokerGateway, limit: float) -> BrokerInfo:
