@@ -1041,6 +1041,19 @@ def test_a_gateway_that_goes_is_disconnected(world):
         assert host.health().status == "healthy"
 
 
+def test_a_gateway_that_was_never_connected_just_goes(world):
+    """
+    A gateway that is loaded and has no session is withdrawn and closed at once: there is nothing to drain.
+    """
+    world.broker(body="def close(self): world.closed.append(self.key)")
+    world.inside.closed = []
+    with world.host("[brokers.main]\nplugin='acme'") as host:
+        host.brokers.get("main")
+        host.apply(world.parse(""))
+        assert world.inside.closed == ["main"]
+        assert host.health().status == "healthy"
+
+
 # -- draining --------------------------------------------------------------------------------------------
 
 MAIN = "[brokers.main]\nplugin='acme'\nconnect=true\n"

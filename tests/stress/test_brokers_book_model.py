@@ -191,6 +191,7 @@ class BookAgainstModel(RuleBasedStateMachine):
             return
         expected.tied |= way == "both"
         self.fill_counts(key, trade)
+        self.early_fills_find_their_orders()
 
     def fill_counts(self, key: Key, trade: str) -> None:
         if (key[0], trade) not in self.traded:
@@ -230,6 +231,7 @@ class BookAgainstModel(RuleBasedStateMachine):
             )
         )
         expected.tied |= by_id
+        self.early_fills_find_their_orders()
 
     @precondition(lambda self: self.model)
     @rule(key=placed, filled=quantities)
@@ -266,6 +268,7 @@ class BookAgainstModel(RuleBasedStateMachine):
         )
         self.book.recognise(theirs, default_account="A")
         self.book.merge(theirs, default_account="A")
+        self.early_fills_find_their_orders()
 
     # -- cancels, changes, operators ---------------------------------------------------------------
 

@@ -325,6 +325,8 @@ class Book:
             return
         self._trades[trade] = None
         self._apply_fill(fill, held)
+        if held is not None and self._orphans:
+            self._adopt_orphans(held)
 
     def _apply_fill(self, fill: Fill, held: Held | None) -> None:
         if held is not None:
@@ -373,6 +375,8 @@ class Book:
             return
         self._apply_update(held, said)
         self._tell_news(held, note="update")
+        if self._orphans:
+            self._adopt_orphans(held)
 
     def _apply_update(self, held: Held, said: OrderUpdate) -> None:
         self._tie(held, said.order_id)
@@ -446,6 +450,8 @@ class Book:
             ),
         )
         self._tell_news(held, note="update")
+        if self._orphans:
+            self._adopt_orphans(held)
         return held
 
     def _merge_terms(self, held: Held, order: Order) -> None:

@@ -12,6 +12,7 @@ from hotplug.brokers._books import is_at_rest
 from hotplug.brokers._gateway import BrokerGateway
 from hotplug.brokers._halts import Halt
 from hotplug.brokers._reports import report_of
+from hotplug.brokers._results import about
 from hotplug.brokers._settings import OPERATOR
 from hotplug.errors import BrokerError, DeadlineExceeded, HostError, SyncCallOnLoop
 from hotplug.market import CancelScope, GatewayStatus
@@ -180,8 +181,8 @@ class Brake:
         book = self._books.book(key)
         if book is None:
             return ()
-        mine = (held for held in book.open() if held.is_own)
-        return tuple(error for held in mine if halt.user in {None, held.order.attribution.user})
+        mine = (held.order for held in book.open() if held.is_own)
+        return tuple(about(order, error) for order in mine if halt.user in {None, order.attribution.user})
 
 
 def is_idle(gateway: IBrokerGateway) -> bool:

@@ -10,6 +10,7 @@ from hotplug._lifecycle import name_and_text
 from hotplug.brokers._checks import denied, lacking
 from hotplug.brokers._core import expect
 from hotplug.brokers._held import Phase, again, evolved
+from hotplug.brokers._results import result_of
 from hotplug.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -143,7 +144,7 @@ class Cancels:
         results = await asyncio.gather(
             *(self._cancelled(held, until) for held in chosen), return_exceptions=True
         )
-        return tuple(_result(each) for each in results)
+        return tuple(result_of(held.order, each) for held, each in zip(chosen, results, strict=True))
 
 
 class Changes:
@@ -265,9 +266,3 @@ def _unexpected(error: BaseException) -> BrokerError:
     return BrokerUnavailable(f"modifying raised {name_and_text(error)}", code="unexpected", outcome="UNKNOWN")
 
 
-def _result(answer: Order | BaseException) -> Order | BrokerError:
-    if not isinstance(answer, BaseException):
-        return answer
-    if isinstance(answer, BrokerError):
-        return answer
-    return BrokerUnavailable(f"cancelling raised {name_and_text(answer)}", code="unexpected")

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
-from hotplug.errors import DeadlineExceeded, HostError, SyncCallOnLoop
+from hotplug.errors import DeadlineExceeded, HostError, NotSupported, SyncCallOnLoop
 from hotplug.market import CancelScope
 from hotplug.registry._hidden import hide
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         OrderChange,
         OrderRef,
         OrderRequest,
+        OrderStatus,
         Position,
         Quote,
         RateLimit,
@@ -205,6 +206,16 @@ class SyncGateway:
         """Cancel every open order in *scope*; one result per order."""
         results: tuple[Order | BrokerError, ...] = self._ask("cancel_all", scope, deadline=deadline)
         return results
+
+    def resolve_order(
+        self, ref: OrderRef, status: OrderStatus, reason: str, *, deadline: float | None = None
+    ) -> Order:
+        """Say what became of an UNKNOWN order; `NotSupported` where the gateway cannot be told."""
+        if not hasattr(_front(self).gateway, "resolve_order"):
+            why = f"{self.broker_id} is not built on the template: it cannot be told what became of an order"
+            raise NotSupported(why, code="not_supported")
+        order: Order = self._ask("resolve_order", ref, status, reason, deadline=deadline)
+        return order
 
     def get_order(self, ref: OrderRef, *, deadline: float | None = None) -> Order:
         """The order as it stands."""

@@ -291,11 +291,17 @@ class BrokerGateway(IBrokerGateway):
             rate_limit_usage=book.limiter.usage(),
             generation=core.generation,
             capabilities=frozenset(self.capabilities),
-            accounts=tuple(mask_account(name) for name in self.accounts or tuple(book.accounts_seen)),
+            accounts=tuple(mask_account(name) for name in self._known_accounts()),
             since=core.since,
-            last_error=core.last_error,
+            last_error=core.last_error or _held_by_another(book),
             metadata=dict(book.counts),
         )
+
+    def _known_accounts(self) -> Iterable[str]:
+        """Those that the venue tells of, or that were seen, and those that are granted to somebody."""
+        book = self._core.book
+        granted = (name for names in book.settings.accounts.values() for name in names)
+        return dict.fromkeys((*(self.accounts or tuple(book.accounts_seen)), *granted))
 
     def _is_old(self) -> bool:
         core = self._core
@@ -411,6 +417,9 @@ class BrokerGateway(IBrokerGateway):
     ) -> Order:
         """An operator says what became of an UNKNOWN order; `InvalidRequest` for any other."""
         expect(status, OrderStatus)
+        if not reason.strip():
+            why = "say how you know what became of it: the journal keeps the reason"
+            raise InvalidRequest(why, code="reason", outcome="NOT_SENT")
         held = await self._find(OPERATOR, ref, self._until(deadline))
         if held.order.status is not OrderStatus.UNKNOWN:
             why = f"{held.key[1]!r} is {held.order.status}: only what is UNKNOWN is resolved"
@@ -652,6 +661,10 @@ def own_names() -> tuple[str, ...]:
 
 async def _nothing() -> None:
     return None
+
+
+def _held_by_another(book: Book) -> str | None:
+    return None if book.holder is None else f"read-only here: its journal is held by {book.holder}"
 
 
 def _concerns(payload: object, seat: Seat) -> bool:

@@ -164,7 +164,7 @@ class Line:
         if self.drains:
             core.become(GatewayStatus.DRAINING, "synchronised; it drains")
         else:
-            core.become(GatewayStatus.READY, "synchronised")
+            core.become(GatewayStatus.DEGRADED if core.bad else GatewayStatus.READY, "synchronised")
 
     async def reconcile(self, until: float) -> None:
         """Bring the book up to the venue: snapshot, what came meanwhile, what is missing."""

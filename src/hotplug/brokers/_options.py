@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from hotplug._records import FrozenDict
 from hotplug._signature import Misfit, Parameter, Signature, dotted, fit
 from hotplug.brokers._settings import BookSettings, OrderLimits, ReplacePolicy
+from hotplug.errors import close_match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 __all__ = ["checked_settings", "settings_from"]
 
@@ -23,6 +25,12 @@ TYPES: Final[Mapping[str, Any]] = {
     "on_shutdown": Literal["leave", "cancel"],
     "policy": ReplacePolicy,
 }
+WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "mode": ("read", "trade"),
+    "on_shutdown": ("leave", "cancel"),
+    "policy": tuple(policy.value for policy in ReplacePolicy),
+}
+AMOUNTS: Final = ("max_qty", "max_notional", "price_collar_pct")
 SIGNATURE: Final = Signature("options", {name: Parameter(name, kind) for name, kind in TYPES.items()})
 
 
@@ -31,7 +39,11 @@ def settings_from(options: Mapping[str, object]) -> tuple[BookSettings, list[Mis
     given = {name: value for name, value in options.items() if name in TYPES}
     if isinstance(policy := given.get("policy"), str):
         given["policy"] = policy.upper()
-    values, misfits = fit(SIGNATURE, given, word="option")
+    misfits = [*_unknown_words(given), *_inexact(given.get("limits"))]
+    for misfit in misfits:
+        del given[cast("str", misfit.path[0])]
+    values, others = fit(SIGNATURE, given, word="option")
+    misfits = sorted([*misfits, *others], key=lambda misfit: list(options).index(misfit.path[0]))
     misfits += _blank_names(cast("dict[str, tuple[str, ...]]", values.get("accounts", {})))
     if isinstance(limits := values.get("limits"), OrderLimits):
         misfits += _senseless(limits)
@@ -50,6 +62,23 @@ def checked_settings(options: Mapping[str, object], whose: str) -> BookSettings:
     return settings
 
 
+def _unknown_words(given: Mapping[str, object]) -> Iterator[Misfit]:
+    for name, known in WORDS.items():
+        word = given.get(name)
+        if isinstance(word, str) and word not in known:
+            yield Misfit((name,), f"there is no {name} {word!r} ({close_match(word, known)})")
+
+
+def _inexact(limits: object) -> Iterator[Misfit]:
+    """Amounts of money and things that were written as a float, which is not the number that one reads."""
+    if isinstance(limits, Mapping):
+        for name in AMOUNTS:
+            number = cast("Mapping[str, object]", limits).get(name)
+            if isinstance(number, float):
+                yield Misfit(("limits", name), f'must be text or a whole number: "{number}", not {number}')
+                return
+
+
 def _blank_names(accounts: Mapping[str, tuple[str, ...]]) -> Iterator[Misfit]:
     for user, names in accounts.items():
         if not user.strip():
@@ -60,7 +89,7 @@ def _blank_names(accounts: Mapping[str, tuple[str, ...]]) -> Iterator[Misfit]:
 
 
 def _senseless(limits: OrderLimits) -> Iterator[Misfit]:
-    for name in ("max_qty", "max_notional", "price_collar_pct"):
+    for name in AMOUNTS:
         number = getattr(limits, name)
         if number is not None and not (number.is_finite() and number > 0):
             yield Misfit(("limits", name), f"must be a number above 0, not {number}")

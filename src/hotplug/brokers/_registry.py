@@ -407,7 +407,9 @@ def _one_of(key: str, broker_id: str) -> str:
 
 
 def _owned(key: str, record: Record[IBrokerGateway], report: BrokerInfo, health: HealthState) -> BrokerInfo:
-    owner = record.facts.owner
+    owner, generation = record.facts.owner, report.generation
+    if not isinstance(getattr(record, "item", None), BrokerGateway):
+        generation = record.facts.generation or generation
     # Who has which account is told to nobody who merely looks.
     facts = {name: value for name, value in record.facts.metadata.items() if name != "accounts"}
     return replace(
@@ -415,7 +417,7 @@ def _owned(key: str, record: Record[IBrokerGateway], report: BrokerInfo, health:
         broker_id=key,
         type=report.type or (key if owner is None else owner.name),
         health=health,
-        generation=record.facts.generation or report.generation,
+        generation=generation,
         distribution=owner.distribution if owner is not None else report.distribution,
         version=owner.version if owner is not None else report.version,
         metadata={**report.metadata, **facts},

@@ -115,7 +115,7 @@ class Sends:
         held.until = until
         try:
             check_terms(request, core.gateway)
-            ticket = None if self._must_look_up() else self._ticket(held)
+            ticket = self._ticket(held) if self._is_fit(held) else None
             if ticket is None:
                 self._start(held, self._send_later(held, seat))
                 return held
@@ -143,6 +143,23 @@ class Sends:
     def _must_look_up(self) -> bool:
         core = self._core
         return core.book.settings.limits is not NO_LIMITS or INSTRUMENTS in core.gateway.capabilities
+
+    def _is_fit(self, held: Held) -> bool:
+        """Whether all checks could be made without asking anybody; raises what they say."""
+        core, request = self._core, held.request
+        limits = core.book.settings.limits
+        instrument = core.instruments.get(request.symbol)
+        if instrument is None:
+            if INSTRUMENTS in core.gateway.capabilities:
+                return False
+        else:
+            check_steps(request, instrument)
+        if limits is not NO_LIMITS:
+            if needs_quote(limits):
+                return False
+            multiplier = ONE if instrument is None else instrument.multiplier
+            check_limits(request, held.account, core.book, quote=None, multiplier=multiplier, is_new=True)
+        return True
 
     def _ticket(self, held: Held) -> Ticket | None:
         limiter = self._core.book.limiter

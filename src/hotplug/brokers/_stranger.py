@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import uuid4
 
+from hotplug.brokers._results import about
 from hotplug.errors import BrokerError, Halted, OrderDenied, OrderNotFound, PermissionDenied
 from hotplug.market import Balance, CancelScope, Fill, Order, OrderRef, Origin, Position, Snapshot
 
@@ -106,7 +107,7 @@ class Stranger:
             try:
                 results.append(self._shown(await self.gateway.cancel_order(order.ref, deadline=deadline)))
             except BrokerError as error:
-                results.append(error)
+                results.append(about(shown, error))
         return tuple(results)
 
     async def get_order_for(self, seat: Seat, ref: OrderRef, deadline: float | None) -> Order:
