@@ -416,7 +416,7 @@ def test_goodbye_is_said_whatever_goes_wrong(registry, home, caplog):
         home.run(registry.keeper.farewell(key, gateway, 5.0, cancel=True))
 
     for text in (
-        "brokers/odd: an order was not cancelled: too late",
+        "brokers/odd: an order was not cancelled: order 'odd': too late",
         "brokers/mute: its open orders were not cancelled: no answer",
         "brokers/mute: its open orders are not known: no answer",
     ):

@@ -225,7 +225,7 @@ def test_what_cannot_be_cancelled_is_a_result(registry, monkeypatch):
     place(registry, "odd", "ada", "stuck")
     odd.refuses_to_cancel["stuck"] = BrokerError("too late", outcome="REJECTED")
     [result] = registry.halt("storm", key="odd")
-    assert str(result) == "too late"
+    assert str(result) == "order 'stuck': too late"
 
     async def hang(**_):
         await asyncio.Event().wait()
@@ -252,7 +252,9 @@ def test_a_gateway_of_the_template_that_cannot_cancel(registry, venue, monkeypat
 
     monkeypatch.setattr(registry.get("main")._core.cancels, "cancel_all", fail)
 
-    assert [str(result) for result in registry.halt("storm", user="ada")] == ["no line", "no line"]
+    results = registry.halt("storm", user="ada")
+    assert [str(result) for result in results] == ["order 'a': no line", "order 'b': no line"]
+    assert {result.outcome for result in results} == {"NOT_SENT"}
     assert registry.halt("storm", user="bob", key="main")[0].message == "no line"
 
 
@@ -287,6 +289,7 @@ def test_a_blocked_loop_stops_no_halt(registry, home, monkeypatch):
 
     let_go.set()
     assert [type(result).__name__ for result in results] == ["DeadlineExceeded"]
+    assert str(results[0]).startswith("order 'b': it was not cancelled, and may be open")
     assert is_halted(registry, "main", "bob")
     assert not is_halted(registry, "main", "ada")
 
@@ -436,7 +439,7 @@ def test_another_process_halts_here(registry, tmp_path, venue):
     [ack] = read_acks(folder / "acks", other.serial)
     cancelled, failed = sorted(ack.results, key=lambda result: "error" in result)
     assert (cancelled["client_order_id"], cancelled["status"]) == ("a", "CANCELED")
-    assert (failed["error"], failed["code"], failed["outcome"]) == ("too late", "late", "REJECTED")
+    assert (failed["error"], failed["code"], failed["outcome"]) == ("order 'b': too late", "late", "REJECTED")
     assert is_halted(registry, "main", "ada")
     assert venue.open_orders == ()
 

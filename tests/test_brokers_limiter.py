@@ -1377,3 +1377,21 @@ def test_word_that_was_left_is_read_by_who_comes_next(limited, clock, comes_next
     assert not limiter._mail
     clock.now += 1
     assert used(limiter) == 1
+
+
+def test_without_a_window_or_a_pause_nobody_needs_a_ticket():
+    """
+    That all may go is known without asking for each; a window or a pause, even one that is over, ends that.
+    """
+    limiter = Limiter()
+    assert limiter.lets_all
+    limiter.configure([RateWindow("orders", 2)])
+    assert not limiter.lets_all
+    limiter.configure([])
+    assert limiter.lets_all
+
+    for scope, account in (("key", ""), ("account", "A")):
+        paused = Limiter()
+        paused.pause(0.0, scope=scope, account=account)
+        paused.configure([])
+        assert not paused.lets_all

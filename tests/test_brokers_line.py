@@ -435,9 +435,13 @@ def test_a_gap_is_looked_after():
         await gateway.place_order(limit("a"))
         gateway.calls.clear()
         gateway.shot = shot(order_at_venue("a", S.FILLED))
+        stream = gateway.events()
         gateway.report(Gap(after="x", before="y"))
         await until(lambda: gateway.order("a").status is S.FILLED)
         assert gateway.status is G.READY
+        async with asyncio.timeout(5):
+            told = [type((await anext(stream)).payload).__name__ for _ in range(3)]
+        assert told == ["Order", "Gap", "Snapshot"]
         gateway.script["snapshot"] = [BrokerUnavailable("no")]
         gateway.report(Gap(after="x", before="y"))
         await until(lambda: gateway.count("connect") == 1)

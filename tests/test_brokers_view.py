@@ -730,9 +730,9 @@ def test_cancelling_at_a_strange_gateway_by_user_and_origin():
             here.gateway.refuses_to_cancel["stuck"] = BrokerError("too late", outcome="REJECTED")
 
             his = await desk.cancel_all_for(operator, CancelScope.OWN, None, "bob")
-            assert [getattr(each, "client_order_id", str(each)) for each in his] == ["his", "too late"]
+            assert [getattr(each, "client_order_id", str(each)) for each in his] == ["his", "order 'stuck': too late"]
             own = await desk.cancel_all_for(operator, CancelScope.OWN, None)
-            assert [getattr(each, "client_order_id", str(each)) for each in own] == ["hers", "too late"]
+            assert [getattr(each, "client_order_id", str(each)) for each in own] == ["hers", "order 'stuck': too late"]
             del here.gateway.refuses_to_cancel["stuck"]
             rest = await desk.cancel_all_for(operator, CancelScope.ALL, None)
             assert {each.client_order_id for each in rest} == {"external", "stuck"}

@@ -261,7 +261,7 @@ def _show_story(story: Story, screen: Screen) -> None:
 
 
 def _event(event: dict[str, Any]) -> str:
-    if event["event"] == "fill":
+    if "trade_id" in event:  # the order itself may say that a fill was what changed it
         late = ", late" if event.get("late") else ""
         text = f"fill {event['qty']} @ {event['price']} (trade {event['trade_id']}{late})"
         return f"{event['time']}  {text}"

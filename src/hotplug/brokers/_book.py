@@ -224,7 +224,7 @@ class Book:
             self._tie(held, order_id)
             if order.status in _BEFORE_ACK and held.ack is None:  # with an ack, a change is what is in doubt
                 self._move(held, _resting(held), note="ack")
-            if held.order.status is not OrderStatus.REJECTED:
+            if held.ack is None or held.order.status is not OrderStatus.REJECTED:
                 self._settle(held)
             self._tell_news(held, note="ack")
         if self._orphans:

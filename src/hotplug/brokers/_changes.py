@@ -264,5 +264,3 @@ class Changes:
 
 def _unexpected(error: BaseException) -> BrokerError:
     return BrokerUnavailable(f"modifying raised {name_and_text(error)}", code="unexpected", outcome="UNKNOWN")
-
-

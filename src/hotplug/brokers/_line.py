@@ -27,7 +27,7 @@ from hotplug.errors import (
     OrderNotFound,
     PermissionDenied,
 )
-from hotplug.market import GatewayStatus, Order, OrderRef, OrderStatus, Snapshot
+from hotplug.market import Gap, GatewayStatus, Order, OrderRef, OrderStatus, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Iterable
@@ -54,6 +54,7 @@ class Line:
         self._turn: asyncio.Lock | None = None
         self._turn_loop: asyncio.AbstractEventLoop | None = None
         self._reconnecting: asyncio.Task[None] | None = None
+        self._missed = False
         self.drains = False
         """Whether its gate is shut for good: it stays connected as long as own orders are open."""
 
@@ -159,12 +160,20 @@ class Line:
         await core.pulse.see_it_answer(until)
         if core.lost is not None:
             raise BrokerUnavailable(f"{core.broker_id}: lost at once: {core.lost}", code="lost")
+        self._tell_what_was_missed()
         core.pulse.forget()
         core.pulse.look()
         if self.drains:
             core.become(GatewayStatus.DRAINING, "synchronised; it drains")
         else:
             core.become(GatewayStatus.DEGRADED if core.bad else GatewayStatus.READY, "synchronised")
+
+    def _tell_what_was_missed(self) -> None:
+        """All is known again, but not what led there: readers get a gap and a snapshot."""
+        if self._missed:
+            self._missed = False
+            log = self._core.book.log
+            log.append(Gap(after=None, before=log.cursor), generation=self._core.generation, note="missed")
 
     async def reconcile(self, until: float) -> None:
         """Bring the book up to the venue: snapshot, what came meanwhile, what is missing."""
@@ -324,6 +333,7 @@ class Line:
         _log.info("%s: reconciling: %s", core.broker_id, reason)
         try:
             await self.reconcile(time.monotonic() + core.gateway.default_deadline)
+            self._tell_what_was_missed()
         except BrokerError as error:
             self.is_lost(f"reconciling failed: {error}")
 
@@ -342,7 +352,8 @@ class Line:
         """
         core = self._core
         async with self._take_turn():
-            if core.status in AT_REST:
+            self._missed = True
+        if core.status in AT_REST:
                 return False
             self.drains = True
             if core.status in _SERVING:
@@ -350,7 +361,7 @@ class Line:
         return True
 
     async def reopen(self, reason: str) -> None:
-        """Take orders again after `shut`, or as soon as the line is found again; nothing after a disconnect."""
+        """Take orders again after `shut`, or as soon as its line is found again."""
         core = self._core
         async with self._take_turn():
             if not self.drains:

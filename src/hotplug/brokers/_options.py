@@ -43,7 +43,8 @@ def settings_from(options: Mapping[str, object]) -> tuple[BookSettings, list[Mis
     for misfit in misfits:
         del given[cast("str", misfit.path[0])]
     values, others = fit(SIGNATURE, given, word="option")
-    misfits = sorted([*misfits, *others], key=lambda misfit: list(options).index(misfit.path[0]))
+    places: list[object] = list(options)
+    misfits = sorted([*misfits, *others], key=lambda misfit: places.index(misfit.path[0]))
     misfits += _blank_names(cast("dict[str, tuple[str, ...]]", values.get("accounts", {})))
     if isinstance(limits := values.get("limits"), OrderLimits):
         misfits += _senseless(limits)

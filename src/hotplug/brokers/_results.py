@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hotplug._lifecycle import name_and_text
-from hotplug.brokers._held import again
 from hotplug.errors import BrokerError, BrokerUnavailable
 
 if TYPE_CHECKING:
@@ -25,5 +24,15 @@ def result_of(order: Order, answer: Order | BaseException) -> Order | BrokerErro
 
 def about(order: Order, error: BrokerError) -> BrokerError:
     """*error* anew, as one that names *order* first."""
-    name = order.client_order_id or order.order_id
-    return again(error, f"order {name!r}: {error}")
+    named = type(error).__new__(type(error))
+    BrokerError.__init__(
+        named,
+        f"order {(order.client_order_id or order.order_id)!r}: {error}",
+        code=error.code,
+        outcome=error.outcome,
+        retryable=error.retryable,
+        retry_after=error.retry_after,
+        venue_code=error.venue_code,
+    )
+    named.__cause__ = error.__cause__
+    return named

@@ -73,6 +73,11 @@ class EventStream(AsyncIterator[BrokerEvent]):
         while True:
             while batch:
                 event = batch.popleft()
+                if type(event.payload) is Gap and not event.cursor.startswith(_LOST):
+                    # The venue lost something: each reader is told so, as if it were its own cursor.
+                    batch.clear()
+                    self._lost = True
+                    break
                 accepted = wanted is None or wanted(event)
                 self._cursor = event.cursor
                 if accepted:

@@ -1,0 +1,160 @@
+"""The book of orders: what it must not forget, whatever comes first."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from hotplug.brokers._book import Book
+from hotplug.brokers._held import Held, Phase
+from hotplug.brokers._journal import FileJournal
+from hotplug.brokers._settings import OPERATOR
+from hotplug.errors import Outcome
+from hotplug.market import OrderStatus, OrderUpdate
+from puppets import fill, limit, order_at_venue
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "book.jsonl"
+
+
+@pytest.fixture
+def restarted(journal):
+    """Opens a book on the journal; the one before is closed."""
+    books: list[Book] = []
+
+    def restart(**options) -> Book:
+        for book in books:
+            book.log.close()
+        books.append(Book("book", journal=FileJournal(journal, **options)))
+        return books[-1]
+
+    yield restart
+    for book in books:
+        book.log.close()
+
+
+def sending(book: Book, name: str = "a") -> Held:
+    """An order whose ``_place`` was entered."""
+    held = book.hold(limit(name), "default", OPERATOR.attribution)
+    book.intend(held)
+    return held
+
+
+def answered(book: Book, held: Held, order_id: str | None) -> None:
+    book.accepted(held, order_id)
+    book.landed(held)
+
+
+def test_an_id_that_comes_after_the_fills_is_known_after_a_restart(restarted):
+    """Filled before its ack, an order is told of once more with its id: the journal knows it by that."""
+    book = restarted()
+    held = sending(book)
+    book.fill(fill(qty=2))
+    assert held.order.status is OrderStatus.FILLED
+    answered(book, held, "v-a")
+    told = list(book.log.past())[-1]
+
+    assert (told.order_id, told.status) == ("v-a", OrderStatus.FILLED)
+    assert restarted().get("default", "a").order.order_id == "v-a"
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        lambda book: book.update(
+            OrderUpdate(client_order_id="a", order_id="v-a", account="default", status=OrderStatus.NEW)
+        ),
+        lambda book: book.merge(order_at_venue(), default_account="default"),
+        lambda book: (
+            book.recognise(order_at_venue(), default_account="default"),
+            book.merge(order_at_venue(), default_account="default"),
+        ),
+    ],
+)
+def test_an_id_that_is_all_the_news_is_an_event_once(restarted, says):
+    """Reported without any change but its id, an order is told of with it, and not again."""
+    book = restarted()
+    answered(book, sending(book), None)
+    before = len(list(book.log.past()))
+    says(book)
+    says(book)
+
+    assert len(list(book.log.past())) == before + 1
+    assert restarted().named(None, "v-a")[0].key == ("default", "a")
+
+
+def test_an_id_that_comes_with_a_change_after_the_end_is_told(restarted):
+    """A change that is answered when its order has ended already still tells of the new id."""
+    book = restarted()
+    held = sending(book)
+    answered(book, held, "v-1")
+    book.mark(held, OrderStatus.PENDING_REPLACE, note="modify")
+    book.fill(fill(qty=2))
+    book.changed(held, "v-2", {"qty": Decimal(3)})
+
+    again = restarted().get("default", "a").order
+    assert (again.order_id, again.status) == ("v-2", OrderStatus.FILLED)
+
+
+@pytest.mark.parametrize("max_bytes", [0, 10**9])
+def test_a_correction_outlives_restarts(restarted, max_bytes):
+    """What the venue took back stays taken back, also in a journal begun anew, and later fills add up."""
+    book = restarted(max_bytes=max_bytes)
+    held = sending(book)
+    answered(book, held, "v-a")
+    book.fill(fill(trade="t1"))
+    book.update(
+        OrderUpdate(
+            client_order_id="a",
+            account="default",
+            status=OrderStatus.NEW,
+            filled_qty=Decimal(0),
+            avg_price=Decimal(10),
+            correction=True,
+        )
+    )
+    for _ in range(3):
+        book = restarted(max_bytes=max_bytes)
+        assert book.get("default", "a").order.filled_qty == 0
+        assert [position.qty for position in book.positions.all()] == [0]
+
+    book.fill(fill(trade="t2"))
+    assert book.get("default", "a").order.filled_qty == 1
+    assert [position.qty for position in book.positions.all()] == [1]
+
+
+def test_a_refusal_that_overtakes_the_ack_is_the_answer(restarted):
+    """Rejected by report while a cancel is wanted and ``_place`` is under way: who waits is told."""
+    book = restarted()
+    held = sending(book)
+    held.cancel_wanted = True
+    book.mark(held, OrderStatus.PENDING_CANCEL, note="cancel")
+    book.update(OrderUpdate(client_order_id="a", status=OrderStatus.REJECTED, reason="too late"))
+    answered(book, held, "v-a")
+
+    assert held.phase is Phase.SETTLED
+    assert held.ack is None
+    assert (held.error.outcome, held.error.message) == (Outcome.REJECTED, "too late")
+
+
+@pytest.mark.parametrize("way", ["update", "snapshot", "fill"])
+def test_early_fills_find_their_order_as_soon_as_its_id_is_known(restarted, way):
+    """Fills by the venue's id alone wait for that id, not for every other order that is under way."""
+    book = restarted()
+    held, other = sending(book), sending(book, "b")
+    book.fill(fill(None, order_id="v-a", trade="early"))
+    assert held.order.filled_qty == 0
+    if way == "update":
+        book.update(OrderUpdate(client_order_id="a", order_id="v-a", status=OrderStatus.NEW))
+    elif way == "snapshot":
+        book.merge(order_at_venue(), default_account="default")
+    else:
+        book.fill(fill(order_id="v-a", trade="later"))
+
+    assert held.order.filled_qty == (2 if way == "fill" else 1)
+    assert other.order.filled_qty == 0
+    assert not next(book.fills()).late
