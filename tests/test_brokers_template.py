@@ -310,6 +310,9 @@ def test_an_operator_resolves_the_unknown(status):
         gateway = await connected(Puppet())
         gateway.script["place"] = [ValueError("bug")]
         await refusal(gateway.place_order(limit("a")))
+        for blank in ("", " \n"):
+            error = await refusal(gateway.resolve_order(OrderRef(client_order_id="a"), status, blank))
+            assert (type(error), error.code) == (InvalidRequest, "reason")
         order = await gateway.resolve_order(OrderRef(client_order_id="a"), status, "I called them")
         assert (order.status, order.reason) == (status, "I called them")
         assert (await gateway.place_order(limit("a"))).client_order_id == "a"

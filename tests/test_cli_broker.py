@@ -292,6 +292,7 @@ def test_the_story_of_an_order(ask, journal):
     journal.append(order(), note="intent", must=True)
     journal.append(order(OrderStatus.NEW, order_id="V1"), note="ack")
     journal.append(fill())
+    journal.append(order(OrderStatus.PARTIALLY_FILLED, order_id="V1", filled_qty=ONE), note="fill")
     journal.append(fill(trade_id="T2", client_order_id=None, late=True))
     journal.append(fill(trade_id="T3", order_id="V9", client_order_id="of nobody here"))
     journal.append(
@@ -309,6 +310,7 @@ def test_the_story_of_an_order(ask, journal):
     assert "account A1, venue id V1, user ada, strategy momentum, run r1" in shown
     assert "intent -> PENDING_NEW (0 filled)" in shown
     assert "fill 1 @ 9.4 (trade T1)" in shown
+    assert "fill -> PARTIALLY_FILLED (1 filled)" in shown
     assert "fill 1 @ 9.4 (trade T2, late)" in shown
     assert "T3" not in shown
     assert "update -> CANCELED (2 filled): enough" in shown
@@ -317,7 +319,8 @@ def test_the_story_of_an_order(ask, journal):
     assert shown.endswith("2 orders, 1 open\n")
     whole = json.loads(ask("orders", "main", "--json").stdout)
     assert [story["client_order_id"] for story in whole] == ["x1", "x2"]
-    assert [event["event"] for event in whole[0]["events"]] == ["intent", "ack", "fill", "fill", "update"]
+    told = [event["event"] for event in whole[0]["events"]]
+    assert told == ["intent", "ack", "fill", "fill", "fill", "update"]
     assert [s["client_order_id"] for s in json.loads(ask("orders", "main", "--open", "--json").stdout)] == [
         "x2"
     ]

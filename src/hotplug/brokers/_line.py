@@ -325,6 +325,7 @@ class Line:
     def resync(self, reason: str) -> None:
         """Events were missed on a line that stands: look at everything again."""
         core = self._core
+        self._missed = True
         if self.is_up:
             core.task(self._resync(reason), f"{core.broker_id}: reconcile")
 
@@ -352,8 +353,7 @@ class Line:
         """
         core = self._core
         async with self._take_turn():
-            self._missed = True
-        if core.status in AT_REST:
+            if core.status in AT_REST:
                 return False
             self.drains = True
             if core.status in _SERVING:
