@@ -17,7 +17,16 @@ from hotplug.brokers import BrokerRegistry, IBrokerGateway
 from hotplug.brokers import _facade as facade
 from hotplug.brokers._facade import SyncGateway, front_of
 from hotplug.context import UserExecutionContext
-from hotplug.errors import BrokerError, DeadlineExceeded, HostError, Outcome, SyncCallOnLoop
+from hotplug.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    DeadlineExceeded,
+    HostError,
+    NotSupported,
+    Outcome,
+    PermissionDenied,
+    SyncCallOnLoop,
+)
 from hotplug.market import OrderChange, OrderRef, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
 from hotplug_broker_mock import MockBroker
 from strangers import NOW, StrangeGateway
@@ -74,6 +83,30 @@ def blocked(home):
 
     yield block
     let_go.set()
+
+
+def test_an_operator_says_what_became_of_an_order(registry):
+    """
+    `resolve_order` is there for who cannot await; for operators only, and where the template stands behind.
+    """
+    gateway = MockBroker(accounts=("A1",), can_query=False)
+    registry.register("main", gateway, metadata=GRANTS)
+    front = registry.sync("main")
+    front.connect()
+    gateway.venue.on("place", raises=BrokerUnavailable("gone"))
+    with pytest.raises(BrokerUnavailable):
+        front.place_order(request("a"))
+    ref = OrderRef(client_order_id="a")
+    with pytest.raises(PermissionDenied):
+        registry.sync("main", ADA).resolve_order(ref, OrderStatus.REJECTED, "I called them")
+
+    resolved = front.resolve_order(ref, OrderStatus.REJECTED, "I called them")
+
+    assert (resolved.status, resolved.reason) == (OrderStatus.REJECTED, "I called them")
+    front.disconnect()
+    registry.register("odd", StrangeGateway())
+    with pytest.raises(NotSupported, match="not built on the template"):
+        registry.sync("odd").resolve_order(ref, OrderStatus.REJECTED, "I called them")
 
 
 def test_every_verb_answers(registry):

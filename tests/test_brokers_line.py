@@ -556,7 +556,7 @@ def test_a_drain_lasts_as_long_as_an_own_order_is_open():
         error = await refusal(gateway.place_order(limit("c")))
         assert (type(error), error.outcome) == (GatewayNotReady, "NOT_SENT")
         await refusal(gateway.connect())
-        assert (gateway.status, gateway.info.health) == (G.DRAINING, HealthState.HEALTHY)
+        assert (gateway.status, (await gateway.health()).status) == (G.DRAINING, HealthState.HEALTHY)
         gateway.known["d"] = order_at_venue("d")
         assert (await gateway.get_order(OrderRef(order_id="v-d"))).client_order_id == "d"
         gateway.report(Gap(after=None, before=None))

@@ -12,8 +12,8 @@ import pytest
 from hotplug.brokers import SyncBrokerGateway
 from hotplug.brokers._flight import EagerTask, begin
 from hotplug.errors import BrokerUnavailable, DeadlineExceeded, InvalidRequest
-from hotplug.market import Environment, OrderRef, OrderStatus, OrderUpdate
-from puppets import NOTHING, limit, refusal, run
+from hotplug.market import Capability, Environment, OrderRef, OrderStatus, OrderUpdate
+from puppets import NOTHING, limit, quote, refusal, run, until
 
 S = OrderStatus
 
@@ -70,6 +70,31 @@ def test_blocking_hooks_run_beside_the_loop():
 
     run(story)
     assert not [thread for thread in threading.enumerate() if "blocking" in thread.name]
+
+
+class Quoting(Blocking):
+    """Tells quotes without being asked for any."""
+
+    capabilities = frozenset({Capability.QUOTES})
+
+
+def test_who_need_not_be_asked_for_quotes_need_not_say_so():
+    """A blocking gateway without ``_subscribe`` streams quotes; its hooks are plain, that one too."""
+
+    async def story():
+        gateway = Quoting()
+        await gateway.connect()
+        stream = gateway.stream_quotes(["ACME"])
+        waiting = asyncio.ensure_future(anext(stream))
+        await until(lambda: "ACME" in gateway.book.quotes.symbols)
+        await gateway._core.subscribe(frozenset({"ACME"}))
+        gateway.report(quote())
+        assert (await waiting).symbol == "ACME"
+        assert gateway._subscribe(frozenset()) is None
+        assert gateway.info.last_error is None
+        await gateway.disconnect()
+
+    run(story)
 
 
 @pytest.mark.parametrize(

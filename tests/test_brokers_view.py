@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hotplug.brokers import BookSettings, BrokerRegistry, IBrokerGateway
+from hotplug.brokers import BookSettings, BrokerRegistry, IBrokerGateway, mask_account
 from hotplug.brokers._settings import Seat
 from hotplug.brokers._stranger import Stranger, _known
 from hotplug.brokers._view import GatewayView, SimulatedView, view_of
@@ -382,6 +382,20 @@ async def test_streams_tell_ones_own(here):
         await stream.aclose()
 
 
+def test_an_operator_sees_which_accounts_are_granted():
+    """
+    The operator's report names granted accounts, masked, beside those that the venue tells of; users' do not.
+    """
+    registry = BrokerRegistry()
+    gateway = MockBroker()
+    gateway.accounts = ("VENUE-777", "ADA-111")
+    registry.register("main", gateway, metadata={"accounts": {"ada": ("ADA-111",), "bob": ("BOB-222",)}})
+
+    told = [mask_account(name) for name in ("VENUE-777", "ADA-111", "BOB-222")]
+    assert list(registry.info("main").accounts) == list(gateway.info.accounts) == told
+    assert registry.get("main", BOB).info.accounts == (told[2],)
+
+
 @pytest.mark.parametrize("kind", ["mock", "stranger"])
 def test_a_stream_follows_what_is_granted(kind):
     """
@@ -730,9 +744,15 @@ def test_cancelling_at_a_strange_gateway_by_user_and_origin():
             here.gateway.refuses_to_cancel["stuck"] = BrokerError("too late", outcome="REJECTED")
 
             his = await desk.cancel_all_for(operator, CancelScope.OWN, None, "bob")
-            assert [getattr(each, "client_order_id", str(each)) for each in his] == ["his", "order 'stuck': too late"]
+            assert [getattr(each, "client_order_id", str(each)) for each in his] == [
+                "his",
+                "order 'stuck': too late",
+            ]
             own = await desk.cancel_all_for(operator, CancelScope.OWN, None)
-            assert [getattr(each, "client_order_id", str(each)) for each in own] == ["hers", "order 'stuck': too late"]
+            assert [getattr(each, "client_order_id", str(each)) for each in own] == [
+                "hers",
+                "order 'stuck': too late",
+            ]
             del here.gateway.refuses_to_cancel["stuck"]
             rest = await desk.cancel_all_for(operator, CancelScope.ALL, None)
             assert {each.client_order_id for each in rest} == {"external", "stuck"}

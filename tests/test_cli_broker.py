@@ -403,6 +403,23 @@ def test_what_was_put_aside_is_told_first(ask, folder):
     assert [story["client_order_id"] for story in whole] == ["x1", "x2"]
 
 
+def test_what_was_put_aside_of_another_journal_is_told_too(ask, folder):
+    """
+    Numbers that begin anew, as after the journal was removed, are others: nothing is taken for told.
+    """
+    for name in ("x1", "x2"):
+        log = EventLog(FileJournal(folder / "main.jsonl"))
+        log.append(order(OrderStatus.NEW, name), note="ack")
+        aside = log.rotate([])
+        log.close()
+        (folder / "main.jsonl").unlink()
+    aside.rename(folder / "main.jsonl")
+
+    whole = json.loads(ask("orders", "main", "--json").stdout)
+
+    assert [story["client_order_id"] for story in whole] == ["x1", "x2"]
+
+
 def test_no_journal_no_story(ask, folder):
     """
     Without a journal there is nothing to tell, and the text says what would change that.

@@ -188,7 +188,11 @@ def state(host, name):
 @pytest.mark.parametrize(
     ("text", "line", "why"),
     [
-        ("[brokers.main]\nmode = 'both'", 5, "[brokers.main.mode] there is no mode 'both' (known: read, trade)"),
+        (
+            "[brokers.main]\nmode = 'both'",
+            5,
+            "[brokers.main.mode] there is no mode 'both' (known: read, trade)",
+        ),
         ("[brokers.main.limits]\nmax_qtty = 3", 5, "[brokers.main.limits.max_qtty] no such field"),
         (
             "[brokers.main]\njournal = 3\n[brokers.main.accounts]\nada = ['A', '']",
@@ -1108,7 +1112,7 @@ def test_what_has_open_orders_drains_before_it_goes(world, how):
             with pytest.raises(GatewayNotReady) as refused:
                 front.place_order(request("z"))
             assert refused.value.outcome == "NOT_SENT"
-            assert host.health().status == "degraded"
+            assert host.brokers.health().status == host.health().status == "degraded"
             assert "brokers/main: DRAINING, withdrawn with 2 open orders" in " ".join(host.health().issues)
             assert len(front.snapshot().orders) == 3
             world.venue.fill("x")
@@ -1328,6 +1332,33 @@ def test_a_leased_drain_is_taken_over_or_not(world, comes):
         if not comes:
             front.cancel_all()
         until(lambda: old.info.status == "DISCONNECTED")
+
+
+def test_what_nobody_leases_any_more_is_not_ended_while_another_takes_over(world):
+    """
+    A drained gateway whose lease ends in the midst of a take-over that fails is ended after that, not in it.
+    """
+    body = """
+async def _connect(self):
+    if self.size == 2:
+        world.leases.pop().__exit__(None, None, None)
+        for _ in range(200):
+            await world.asyncio.sleep(0)
+        world.seen.append(world.made[0].info.status)
+        raise world.BrokerUnavailable("no line")
+    await super()._connect()
+"""
+    world.inside.BrokerUnavailable, world.inside.asyncio = hotplug.BrokerUnavailable, asyncio
+    world.inside.leases, world.inside.seen = [], []
+    world.broker(body=body)
+    with world.host(MAIN) as host:
+        world.inside.leases.append(host.brokers.lease("main"))
+        gateway = world.inside.leases[0].__enter__()
+        away("configuration", world, host)
+        with pytest.raises(PluginError):
+            host.apply(world.parse(SWAP.format(2, "")))
+        until(lambda: gateway.info.status == "DISCONNECTED")
+    assert world.inside.seen == ["DRAINING"]
 
 
 def test_a_halt_reaches_what_drains(world):

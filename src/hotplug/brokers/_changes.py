@@ -1,5 +1,8 @@
 """Cancelling and modifying: one cancel and one change at a time for each order, whoever asks."""
 
+# pyright: reportPrivateUsage=false
+# The template calls hooks, which are private names of the plugin's.
+
 from __future__ import annotations
 
 import asyncio

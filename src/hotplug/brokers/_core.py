@@ -1,5 +1,8 @@
 """What the template knows of its gateway: book, home, status, gate; and how it calls hooks."""
 
+# pyright: reportPrivateUsage=false
+# The template calls hooks, which are private names of the plugin's.
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,8 @@
 """The template of gateways: everything that a venue does not differ in."""
 
+# pyright: reportPrivateUsage=false
+# The template calls hooks, which are private names of the plugin's.
+
 from __future__ import annotations
 
 import functools

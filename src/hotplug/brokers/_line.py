@@ -7,6 +7,9 @@ The life of a connection.
     disconnect ─▶ DRAINING: gate shut, sends awaited ─▶ DISCONNECTED
 """
 
+# pyright: reportPrivateUsage=false
+# The template calls hooks, which are private names of the plugin's.
+
 from __future__ import annotations
 
 import asyncio
@@ -197,7 +200,7 @@ class Line:
         # Only what had its answer before the venue was asked, or none in time, can be missing in it.
         settled = [held for held in core.book.open() if held.task is None or held.phase is Phase.UNKNOWN]
         shot = await core.call("snapshot", core.gateway._snapshot, until=until)
-        if not isinstance(shot, Snapshot):
+        if not isinstance(shot, Snapshot):  # pyright: ignore[reportUnnecessaryIsInstance] - plugins may err
             why = f"{core.broker_id}: _snapshot gave a {type(shot).__name__}, not a Snapshot"
             raise BrokerUnavailable(why, code="contract")
         self._apply(shot)
@@ -260,7 +263,7 @@ class Line:
         except OrderNotFound:
             self._not_found(held, asked_at)
             return
-        if not isinstance(order, Order):
+        if not isinstance(order, Order):  # pyright: ignore[reportUnnecessaryIsInstance] - plugins may err
             raise BrokerUnavailable(f"_query gave a {type(order).__name__}, not an Order", code="contract")
         core.book.merge(order, default_account=held.account)
 

@@ -4,6 +4,9 @@ How a gateway is: named checks, looked at regularly, with a memory against flapp
 A report is immutable and cached; whoever reads it asks nobody. One that was not renewed in time is worthless.
 """
 
+# pyright: reportPrivateUsage=false
+# The template calls hooks, which are private names of the plugin's.
+
 from __future__ import annotations
 
 import asyncio

@@ -5,6 +5,9 @@ Placing: an order is sent once, whatever becomes of who asked for it.
       └──waits, until its deadline; cancelled or late it detaches, and the task goes on
 """
 
+# pyright: reportPrivateUsage=false
+# The template calls hooks, which are private names of the plugin's.
+
 from __future__ import annotations
 
 import asyncio
@@ -12,7 +15,7 @@ import contextlib
 import logging
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hotplug._lifecycle import name_and_text
 from hotplug.brokers._checks import check_limits, check_steps, check_terms, denied, needs_quote
@@ -33,7 +36,7 @@ from hotplug.errors import (
 from hotplug.market import Capability, OrderRequest, OrderStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from hotplug.brokers._core import Core
     from hotplug.brokers._limiter import Ticket
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sends"]
 
+T = TypeVar("T")
 _log = logging.getLogger("hotplug.brokers")
 ONE: Final = Decimal(1)
 # On the way of each order: a member of an enum, looked up by its name, costs ten times a global.
@@ -295,7 +299,9 @@ class Sends:
             core.book.quotes.put(quote)
         return quote
 
-    async def _asked(self, name: str, hook, symbol: str, until: float):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    async def _asked(
+        self, name: str, hook: Callable[[str], Awaitable[T] | T], symbol: str, until: float
+    ) -> T:
         """What a hook says; what it raises means that nothing was sent."""
         try:
             return await self._core.call(name, hook, symbol, until=until)

@@ -37,9 +37,9 @@ class SyncBrokerGateway(BrokerGateway):
         """From now on report the quotes of *symbols*, which are all that anybody wants (``QUOTES``)."""
 
     def _invoke(self, hook: Callable[..., Any], *arguments: object) -> Awaitable[Any]:
-        pool = self.__dict__.get("_pool")
+        pool: _Pool | None = getattr(self, "_pool", None)
         if pool is None:
-            pool = self.__dict__["_pool"] = _Pool(self.pool_size, self.broker_id)
+            pool = self._pool = _Pool(self.pool_size, self.broker_id)
         name = getattr(hook, "__name__", "")
         look = partial(self._refuse_if_shut, arguments[0]) if name in _GATED else None
         return pool.run(hook, arguments, urgent=name == "_cancel", look=look)
