@@ -84,6 +84,7 @@ class Follower:
             raise
         exchange.commit()
         self.standing = in_order(seats, publication.listed)
+        self._host.gateways.promote(publication.beside)
         self._retire(publication.retired, difference.gone)
         if not config_first:
             for plugin in difference.kept:

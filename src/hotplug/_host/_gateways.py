@@ -162,6 +162,13 @@ class Gateways:
             if each.seat.name == plugin.seat.name:
                 registry.keeper.promote(each.product)
 
+    def promote(self, plugins: Sequence[Plugin]) -> None:
+        """*plugins* stand now: theirs is the gate of who has ended meanwhile, and looked for them in vain."""
+        registry = self.registry
+        if registry is not None:
+            for plugin in plugins:
+                registry.keeper.promote(plugin.product)
+
     def end(self) -> tuple[list[PluginError], tuple[Order, ...]]:
         """Leave the gateways that the application registered; what went wrong, and which orders stay open."""
         registry = self.registry
