@@ -11,7 +11,7 @@ from hotplug.brokers._book import Book
 from hotplug.brokers._handover import Handover
 from hotplug.errors import BrokerUnavailable, GatewayNotReady, GatewayReplaced
 from hotplug.market import ConnectionLost, GatewayStatus, OrderRef, OrderStatus, Snapshot
-from puppets import Asking, Hanging, Puppet, connected, fill, limit, order_at_venue, refusal, run
+from puppets import Asking, Hanging, Puppet, connected, fill, limit, order_at_venue, refusal, run, until
 
 S = OrderStatus
 P = ReplacePolicy
@@ -240,8 +240,7 @@ def test_what_drains_for_the_next_one_says_so():
         handover = Handover(old, new, P.DRAIN, 5, drain_limit=0.2)
         beginning = asyncio.ensure_future(handover.begin())
         await new.settled()
-        while old.status is not GatewayStatus.DRAINING:
-            await asyncio.sleep(0)
+        await until(lambda: old.status is GatewayStatus.DRAINING)
         assert not old.well
         error = await refusal(old.place_order(limit("b")))
         assert (type(error), error.outcome) == (GatewayNotReady, "NOT_SENT")
@@ -253,8 +252,7 @@ def test_what_drains_for_the_next_one_says_so():
         again = Handover(old, new, P.DRAIN, 5, drain_limit=5)
         assert (again.patience, Handover(old, new, P.HANDOVER, 5, drain_limit=5).patience) == (15, 5)
         beginning = asyncio.ensure_future(again.begin())
-        while old.status is not GatewayStatus.DRAINING:
-            await asyncio.sleep(0)
+        await until(lambda: old.status is GatewayStatus.DRAINING)
         for name in ("a", "b"):
             assert (await old.cancel_order(OrderRef(client_order_id=name))).status is S.CANCELED
         await beginning
@@ -273,8 +271,7 @@ def test_what_is_not_there_any_more_is_connected_when_taken_back(how):
         old, new = await pair(reconnect_delays=(30.0, 30.0))
         await old.place_order(limit("a"))
         beginning = asyncio.ensure_future(Handover(old, new, P.DRAIN, 5, drain_limit=0.2).begin())
-        while old.status is not GatewayStatus.DRAINING:
-            await asyncio.sleep(0)
+        await until(lambda: old.status is GatewayStatus.DRAINING)
         if how == "lost":
             old.report(ConnectionLost(reason="cut"))
         else:

@@ -61,7 +61,7 @@ S = OrderStatus
 
 
 @pytest.mark.parametrize(
-    "verb", ["place_order", "connect", "events", "report", "health", "cancel_for", "info", "_find", "_core"]
+    "verb", ["place_order", "connect", "events", "report", "health", "cancel_for", "_find", "_core"]
 )
 def test_final_methods_cannot_be_overridden(verb):
     """A subclass that overrides what the template promises is a TypeError when the class is made."""

@@ -411,6 +411,7 @@ def test_a_stream_follows_what_is_granted(kind):
             bob, cleo = here.bob.events(), here.cleo.events()
             grant(ada=("B1",), cleo=("C1",))
             await here.ada.place_order(request("now-hers"))
+            await here.gateway.place_order(request("not-cleos", account="A1"))
             await here.cleo.place_order(request("still"))
 
             async with asyncio.timeout(5):

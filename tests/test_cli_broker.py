@@ -356,7 +356,6 @@ def test_what_nobody_knows_is_marked(ask, folder):
 
 def test_what_was_put_aside_is_told_first(ask, folder):
     """
-    A journal that was begun anew is told with what it was before, oldest first, and each line of it once: what
     A journal that was begun anew is told with what it was before, oldest first.
 
     Each line of it is told once: what was carried over, and what a crash left in two files.

@@ -964,7 +964,7 @@ def test_policies_decide_about_open_orders(world):
         assert host.brokers.get("main").size == 2
 
 
-def test_a_change_waits_for_a_drain_as_long_as_the_host_says(world):
+def test_a_change_waits_for_a_drain_as_long_as_the_host_says(world, monkeypatch):
     """
     With policy DRAIN the host waits `drain_timeout`, and says what drains; without success nothing changed.
     """
@@ -978,11 +978,18 @@ def test_a_change_waits_for_a_drain_as_long_as_the_host_says(world):
         assert (host.brokers.get("main"), host.brokers.info("main").status) == (old, "READY")
         assert host.brokers.get_healthy() == (old,)
         host.brokers.sync("main").place_order(request("y"))
-    with world.host(text.format(1), drain=30) as host:
+    with world.host(text.format(1), drain=90) as host:
         front, old = host.brokers.sync("main"), host.brokers.get("main")
         front.place_order(request("z"))
         front.cancel_order(OrderRef(client_order_id="x"))
         front.cancel_order(OrderRef(client_order_id="y"))
+        run, limits = host.home.run, []
+
+        def noted(work, patience=30.0):
+            limits.extend([patience] if work.__qualname__ == "Handover.begin" else [])
+            return run(work, patience)
+
+        monkeypatch.setattr(host.home, "run", noted)
         changing = threading.Thread(target=host.apply, args=[world.parse(text.format(2))])
         changing.start()
         until(lambda: old.info.status == "DRAINING")
@@ -991,6 +998,8 @@ def test_a_change_waits_for_a_drain_as_long_as_the_host_says(world):
         assert front.cancel_order(OrderRef(client_order_id="z")).status == "CANCELED"
         changing.join(PATIENCE)
         assert (host.brokers.get("main").size, host.brokers.info("main").status) == (2, "READY")
+    assert len(limits) == 1
+    assert limits[0] > 90
     [issue] = [each for each in issues if "DRAINING" in each]
     assert "withdrawn" not in issue
 
@@ -1449,6 +1458,7 @@ def test_what_ends_at_the_last_moment_need_not_be_taken_over(world, monkeypatch,
             monkeypatch.setattr(Drains, "of", lambda drains, name: taken)
             host.refresh()
         until(lambda: [gateway.info.status for gateway in world.made] == ["DISCONNECTED", "READY"])
+        until(lambda: world.made[1]._core.has_gate)
         host.brokers.sync("main").place_order(request("y"))
     assert [call.client_order_id for call in world.venue.calls("place")] == ["x", "y"]
 

@@ -654,7 +654,8 @@ class BrokerGateway(IBrokerGateway):
 @functools.cache
 def own_names() -> tuple[str, ...]:
     """What no subclass may call anything of its own: all that is no hook and no constructor."""
-    open_to_all = {*HOOKS, *dir(object), "_invoke", "_abc_impl"}
+    # Who says something else of itself (info, broker_id) harms nobody but itself.
+    open_to_all = {*HOOKS, *dir(object), "_invoke", "_abc_impl", "broker_id", "info"}
     return tuple(
         name
         for name, value in vars(BrokerGateway).items()

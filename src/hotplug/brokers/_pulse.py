@@ -33,6 +33,8 @@ ASK_AGAIN: Final = (0.2, 30.0)
 ASK_AT_ONCE: Final = 10
 _UP: Final = frozenset({GatewayStatus.READY, GatewayStatus.DEGRADED, GatewayStatus.SYNCING})
 _SEVERE: Final = frozenset({"transport", "auth"})
+_AT_ONCE: Final = _SEVERE | {"journal"}
+"""Checks that one bad look is enough of: nothing about them flaps."""
 
 
 class Pulse:
@@ -224,7 +226,7 @@ class Pulse:
         """What a check says, once it has said so often enough in a row; severe ones count at once."""
         was_good, contrary = self._memory.get(name, (True, 0))
         contrary = 0 if good is was_good else contrary + 1
-        if contrary >= (1 if name in _SEVERE and not good else LOOKS):
+        if contrary >= (1 if name in _AT_ONCE and not good else LOOKS):
             was_good, contrary = good, 0
         self._memory[name] = (was_good, contrary)
         return was_good
