@@ -752,3 +752,34 @@ def test_a_home_that_was_given_is_kept():
         await gateway.disconnect()
 
     run(story)
+
+
+def test_connecting_from_elsewhere_moves_nobody():
+    """A gateway that is connected stays where it lives, whoever connects it again."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        await asyncio.to_thread(asyncio.run, gateway.connect())
+        assert gateway._core.home is asyncio.get_running_loop()
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_nothing_is_established_without_a_line():
+    """Without a connection nobody is asked."""
+
+    async def story():
+        gateway = Asking()
+        gateway._core.pulse.soon()
+        await connected(gateway)
+        gateway._core.pulse.start()
+        gateway.script["place"] = [ValueError("bug")]
+        await refusal(gateway.place_order(limit("a")))
+        held = gateway.book.get("default", "a")
+        await gateway.disconnect()
+        gateway.calls.clear()
+        assert not await gateway._core.line.establish(held, 0.0)
+        assert gateway.calls == []
+
+    run(story)

@@ -180,6 +180,57 @@ def test_an_answer_that_nobody_waits_for_any_more():
             thread.join(10)
 
 
+def test_a_turn_that_nobody_takes_goes_to_the_next():
+    """Cancelled just as its turn came, a call passes the turn on; turns of those who left are skipped."""
+
+    async def story():
+        gateway = Blocking()
+        await gateway.connect()
+        gateway.gate.clear()
+        placing = [asyncio.ensure_future(gateway.place_order(limit(name))) for name in "ab"]
+        for _ in range(2):
+            await asyncio.to_thread(gateway.inside.acquire)
+        pool = gateway._pool
+        waiting = [asyncio.ensure_future(gateway.snapshot()) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        left = asyncio.get_running_loop().create_future()
+        left.cancel()
+        pool._line.appendleft(left)
+        pool._next()
+        waiting[0].cancel()
+        gateway.gate.set()
+        await asyncio.gather(*placing)
+        await asyncio.wait(waiting)
+        assert waiting[0].cancelled()
+        assert waiting[1].result() is not None
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_an_error_that_comes_too_late_is_nobodys():
+    """A hook that raises after its caller ran out of time is heard by nobody."""
+
+    async def story():
+        gateway = Blocking()
+        await gateway.connect()
+        release = threading.Event()
+
+        def slow():
+            release.wait(20)
+            raise ValueError("late")
+
+        gateway._snapshot = slow
+        assert isinstance(await refusal(gateway.snapshot(deadline=0.02)), DeadlineExceeded)
+        release.set()
+        async with asyncio.timeout(10):
+            while gateway._pool._busy:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        await gateway.disconnect()
+
+    run(story)
+
+
 # -- the task that begins at once ---------------------------------------------------------------------
 
 

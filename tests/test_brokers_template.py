@@ -1338,3 +1338,154 @@ def _side(name):
     from hotplug.market import Side
 
     return Side(name)
+
+
+# -- corners ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_figures_beyond_all_reckoning_are_denied(cached):
+    """A price that no division can check is denied, NOT_SENT; the id is free, and nobody hangs."""
+
+    class Listed(Puppet):
+        capabilities = frozenset({Capability.INSTRUMENTS})
+
+        async def _instrument(self, symbol):
+            return instrument(symbol)
+
+    async def story():
+        gateway = await connected(Listed())
+        if cached:
+            await gateway.place_order(limit("first"))
+        error = await refusal(gateway.place_order(limit("a", price=Decimal("1e40"))))
+        assert (type(error), error.code, error.outcome) == (OrderDenied, "unexpected", "NOT_SENT")
+        assert gateway.book.get("default", "a") is None
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_an_interrupt_out_of_place_ends_the_caller_and_leaves_the_order_unknown():
+    """KeyboardInterrupt is nobody's outcome: it is raised, and the order may have been sent."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        gateway.script["place"] = KeyboardInterrupt()
+        with pytest.raises(KeyboardInterrupt):
+            await gateway.place_order(limit("a"))
+        assert gateway.order("a").status is S.UNKNOWN
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_a_joiner_that_gives_up_before_the_send_is_told_not_sent():
+    """Who joins an order that still waits for its limit, with less time, learns that nothing was sent."""
+
+    async def story():
+        window = RateWindow("calls", 2, 30.0, weights={"place": 1})
+        gateway = await connected(Puppet(rate_windows=(window,)))
+        await gateway.place_order(limit("x"))
+        first = asyncio.ensure_future(gateway.place_order(limit("a"), deadline=60))
+        await gateway.settled()
+        assert (await refusal(gateway.place_order(limit("a"), deadline=0.01))).outcome == "NOT_SENT"
+        first.cancel()
+        await asyncio.wait({first})
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_a_rejection_after_the_ack_does_not_take_the_ack_back():
+    """Acknowledged by a report, rejected by another, and then ``_place`` returns: the ack was given."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        gateway.script["place"] = slow = Hanging("v-a")
+        placing = asyncio.ensure_future(gateway.place_order(limit("a")))
+        await slow.entered.wait()
+        gateway.says("a", S.NEW)
+        ack = await placing
+        gateway.says("a", S.REJECTED)
+        slow.release.set()
+        await gateway.settled()
+        assert gateway.order("a").status is S.REJECTED
+        assert ack.status is S.NEW
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_what_was_denied_and_used_again_is_forgotten_only_once():
+    """An id that was freed and used anew: forgetting the denied one leaves the new one alone."""
+    now = [0.0]
+
+    async def story():
+        gateway = Puppet()
+        gateway.attach(
+            Book("old", BookSettings(limits=OrderLimits(orders_per_minute=5)), clock=lambda: now[0])
+        )
+        await connected(gateway)
+        gateway.script["place"] = [InvalidRequest("no", outcome="NOT_SENT")]
+        await refusal(gateway.place_order(limit("a")))
+        await gateway.place_order(limit("a"))
+        now[0] = 90_000.0
+        await gateway.place_order(limit("b"))
+        assert gateway.order("a").status is S.NEW
+        assert gateway.book.placed_lately("default") == 1
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_a_fill_that_stands_twice_in_the_journal_counts_once(tmp_path):
+    """A line that a crash made twice is one fill."""
+    path = tmp_path / "main.jsonl"
+
+    async def first():
+        gateway = Puppet()
+        gateway.attach(Book("main", journal=FileJournal(path)))
+        await connected(gateway)
+        await gateway.place_order(limit("a"))
+        gateway.report(fill("a", 1))
+        gateway.book.log.close()
+        await gateway.disconnect()
+
+    run(first)
+    text = path.read_text()
+    path.write_text(text + next(line for line in text.splitlines() if '"Fill"' in line) + "\n")
+    book = Book("main", journal=FileJournal(path))
+    assert len(list(book.fills())) == 1
+    book.log.close()
+
+
+def test_the_machine_room_has_no_other_names():
+    """Only the book is made when it is missed."""
+    with pytest.raises(AttributeError):
+        Puppet()._core.nonsense  # noqa: B018
+
+
+def test_a_loop_that_closes_while_it_is_told_hears_nothing():
+    """Between looking and telling a loop may close: the report is heard by nobody, and harms nobody."""
+
+    class Closing:
+        def is_closed(self):
+            return False
+
+        def call_soon_threadsafe(self, *_):
+            raise RuntimeError("Event loop is closed")
+
+    gateway = Puppet()
+    gateway._core.home = Closing()
+    gateway.report(fill("nobody"))
+    assert list(gateway.book.fills()) == []
+
+
+def test_a_result_that_is_no_brokers_error_names_its_order():
+    """What cancelling came to, whatever it was, is told as a `BrokerError` about that order."""
+    from hotplug.brokers._results import result_of
+
+    told = result_of(order_at_venue("a"), ValueError("bug"))
+    assert isinstance(told, BrokerUnavailable)
+    assert "a" in str(told)
+    assert "ValueError: bug" in str(told)

@@ -131,31 +131,22 @@ class Book:
         """The order under that id of that account."""
         return self._by_client.get((account, client_order_id))
 
-    def named(
-        self, client_order_id: str | None, order_id: str | None, account: str | None = None
-    ) -> list[Held]:
+    def named(self, client_order_id: str | None, order_id: str | None) -> list[Held]:
         """The orders that these ids name: one, unless several accounts use one client id."""
         if order_id is not None:
             held = self._by_venue.get(order_id)
             fits = held is not None and client_order_id in {None, held.order.client_order_id}
-            if held is not None and fits and account in {None, held.account}:
+            if held is not None and fits:
                 return [held]
             if client_order_id is None:
                 return []
         assert client_order_id is not None  # noqa: S101 - a reference has the one or the other
-        if account is not None:
-            one = self._by_client.get((account, client_order_id))
-            found = [] if one is None else [one]
-        else:
-            found = [
-                held
-                for name in self._open_accounts()
-                if (held := self._by_client.get((name, client_order_id))) is not None
-            ]
+        found = [
+            held
+            for name in tuple(self._open)
+            if (held := self._by_client.get((name, client_order_id))) is not None
+        ]
         return [held for held in found if order_id is None or held.order.order_id in {None, order_id}]
-
-    def _open_accounts(self) -> tuple[str, ...]:
-        return tuple(self._open)
 
     def open(self) -> Iterator[Held]:
         """Every order that has not ended, UNKNOWN ones included, by account and age."""
@@ -269,8 +260,7 @@ class Book:
         """It never left: the id is free again."""
         held.error, held.phase = error, Phase.SETTLED
         self._move(held, OrderStatus.DENIED, note="denied", reason=error.message)
-        if self._by_client.get(held.key) is held:
-            del self._by_client[held.key]
+        self._by_client.pop(held.key, None)
         held.wake()
 
     def _acknowledge(self, held: Held) -> None:
@@ -597,8 +587,6 @@ class Book:
 
     def _adopt_orphans(self, held: Held) -> None:
         """What came before its order had an id: apply it now; when nothing is in flight, all of it."""
-        if not self._orphans:
-            return
         orphans = tuple(self._orphans)
         self._orphans.clear()
         for orphan in orphans:

@@ -70,9 +70,8 @@ class Cancels:
         return held.order
 
     async def _see_it_sent(self, held: Held, until: float) -> None:
-        task = held.task
-        if task is not None:
-            await asyncio.wait({task}, timeout=max(0.0, until - time.monotonic()))
+        assert held.task is not None  # noqa: S101 - it is under way
+        await asyncio.wait({held.task}, timeout=max(0.0, until - time.monotonic()))
         if held.phase is Phase.SENDING:
             why = f"{self._core.broker_id}: {held.key[1]!r} is being sent still; its cancel is remembered"
             raise DeadlineExceeded(why, code="deadline", outcome="UNKNOWN", retryable=True)
@@ -112,18 +111,13 @@ class Cancels:
 
     async def _ask(self, held: Held, until: float) -> None:
         """Ask the venue; cancels may be asked again where nobody knows whether they arrived."""
-        core = self._core
-        for left in reversed(range(TRIES)):
+        core, left = self._core, TRIES
+        hook, account = core.gateway._cancel, held.account
+        while True:
             try:
-                await core.call(
-                    "cancel",
-                    core.gateway._cancel,
-                    held.order,
-                    until=until,
-                    urgent=True,
-                    account=held.account,
-                )
+                await core.call("cancel", hook, held.order, until=until, urgent=True, account=account)
             except (BrokerUnavailable, DeadlineExceeded):
+                left -= 1
                 if not left or time.monotonic() + RETRY_PAUSE >= until or not held.is_open:
                     raise
                 await asyncio.sleep(RETRY_PAUSE)

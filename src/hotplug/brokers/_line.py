@@ -139,8 +139,7 @@ class Line:
             core.last_error = core.last_error or str(error)
         core.buffer = None
         await _to_the_end(self._let_go())
-        if core.status is not GatewayStatus.FAILED:
-            core.become(GatewayStatus.FAILED, name_and_text(error))
+        core.become(GatewayStatus.FAILED, name_and_text(error))
 
     async def _let_go(self) -> None:
         """Call ``_disconnect``, which may not hang and may not stop us."""
@@ -163,13 +162,13 @@ class Line:
         await core.pulse.see_it_answer(until)
         if core.lost is not None:
             raise BrokerUnavailable(f"{core.broker_id}: lost at once: {core.lost}", code="lost")
-        self._tell_what_was_missed()
         core.pulse.forget()
         core.pulse.look()
         if self.drains:
             core.become(GatewayStatus.DRAINING, "synchronised; it drains")
         else:
             core.become(GatewayStatus.DEGRADED if core.bad else GatewayStatus.READY, "synchronised")
+        self._tell_what_was_missed()
 
     def _tell_what_was_missed(self) -> None:
         """All is known again, but not what led there: readers get a gap and a snapshot."""

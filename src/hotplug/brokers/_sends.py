@@ -78,7 +78,7 @@ class Sends:
         held = core.book.get(account, request.client_order_id)
         if held is None:
             if core.gate_paused is not None:
-                await self._gate_reopens(until)
+                await self._gate_reopens(core.gate_paused, until)
             held = self._begin(seat, request, account, until)
         elif not held.is_own or not held.asks_the_same(request):
             raise DuplicateClientOrderId(
@@ -124,8 +124,8 @@ class Sends:
                 self._start(held, self._send_later(held, seat))
                 return held
             self._intend(held, ticket)
-        except BrokerError as refusal:
-            core.book.not_sent(held, refusal)
+        except Exception as error:  # noqa: BLE001 - whatever checks come to, the order was not sent
+            core.book.not_sent(held, _not_sent(error))
             return held
         self._start(held, self._fly(held, ticket))
         return held
@@ -141,8 +141,8 @@ class Sends:
     def _is_over(self, held: Held, task: asyncio.Future[None]) -> None:
         self.flights.discard(task)
         held.task = None
-        if not task.cancelled():
-            task.exception()
+        with contextlib.suppress(asyncio.CancelledError):
+            task.exception()  # it was raised where it happened, if it was any
 
     def _must_look_up(self) -> bool:
         core = self._core
@@ -207,11 +207,8 @@ class Sends:
             held.waiters = [other for other in held.waiters if other is not waiter]
             waiter.set_exception(error)
 
-    async def _gate_reopens(self, until: float) -> None:
+    async def _gate_reopens(self, paused: asyncio.Event, until: float) -> None:
         """A hand-over is under way: it takes a moment, or `place_error` says that we were replaced."""
-        paused = self._core.gate_paused
-        if paused is None:
-            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(PAUSE_LIMIT, until - time.monotonic())):
                 await paused.wait()
@@ -222,15 +219,11 @@ class Sends:
         core = self._core
         try:
             ticket = await self._prepare(held, seat)
-        except BrokerError as error:
-            core.book.not_sent(held, error)
-            return
         except asyncio.CancelledError:
             core.book.not_sent(held, self._given_up(held))
             return
-        except BaseException as error:  # noqa: BLE001 - hooks were asked for instrument and quote
-            why = f"checking the order raised {name_and_text(error)}"
-            core.book.not_sent(held, BrokerUnavailable(why, code="unexpected", outcome="NOT_SENT"))
+        except Exception as error:  # noqa: BLE001 - whatever checks come to, the order was not sent
+            core.book.not_sent(held, _not_sent(error))
             return
         await self._fly(held, ticket)
 
@@ -350,8 +343,7 @@ class Sends:
     def _call_those_who_wait(self) -> None:
         waiting, self._on_ground = self._on_ground, []
         for future in waiting:
-            if not future.done():
-                future.set_result(None)
+            future.set_result(None)
 
     async def all_landed(self, limit: float) -> bool:
         """Wait until no ``_place`` is under way, *limit* seconds at most; whether that is so."""
@@ -395,6 +387,15 @@ class Sends:
             told = BrokerUnavailable(why, code="unexpected", outcome="UNKNOWN")
         told.__cause__ = error
         return told
+
+
+def _not_sent(error: Exception) -> BrokerError:
+    """What is told of an order that checks kept back; figures beyond all reckoning raise there, too."""
+    if isinstance(error, BrokerError):
+        return error
+    told = denied("unexpected", f"the order cannot be checked: {name_and_text(error)}")
+    told.__cause__ = error
+    return told
 
 
 def _with_outcome(error: BrokerError, outcome: Outcome) -> BrokerError:

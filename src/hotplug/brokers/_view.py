@@ -333,6 +333,10 @@ class SimulatedView(GatewayView):
 # -- streams -----------------------------------------------------------------------------------------
 
 
+async def _nothing() -> None:
+    """Iterators of strangers need not know how to close."""
+
+
 class _Granted(AsyncIterator["BrokerEvent"]):
     """Events for a seat that is asked for with each: what is granted may be taken away in between."""
 
@@ -356,9 +360,8 @@ class _Granted(AsyncIterator["BrokerEvent"]):
         return replace(event, payload=_within(seat, payload)) if isinstance(payload, Snapshot) else event
 
     async def aclose(self) -> None:
-        close = getattr(self._events, "aclose", None)
-        if close is not None:
-            await close()
+        close = getattr(self._events, "aclose", _nothing)
+        await close()
 
 
 def _within(seat: Seat, shot: Snapshot) -> Snapshot:
