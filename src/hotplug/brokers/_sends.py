@@ -124,8 +124,8 @@ class Sends:
                 self._start(held, self._send_later(held, seat))
                 return held
             self._intend(held, ticket)
-        except Exception as error:  # noqa: BLE001 - whatever checks come to, the order was not sent
-            core.book.not_sent(held, _not_sent(error))
+        except Exception as raised:  # noqa: BLE001 - whatever checks come to, the order was not sent
+            core.book.not_sent(held, _not_sent(raised))
             return held
         self._start(held, self._fly(held, ticket))
         return held
