@@ -7,12 +7,12 @@ import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import grpc
 import pytest
 
 import hotplug
+from certificates import certificates
 from hotplug.brokers import BrokerGateway
 from hotplug.brokers._book import Book
 from hotplug.errors import (
@@ -55,7 +55,7 @@ from hotplug_broker_mock import MockBroker, MockVenue
 from serving import far
 from strangers import StrangeGateway
 
-TLS = Path(__file__).parent / "tls"
+TLS = certificates()
 SOON = 10.0
 CLOSED = "127.0.0.1:1"
 

@@ -14,6 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from certificates import certificates
 from hotplug.brokers import RateWindow
 from hotplug.errors import (
     AuthenticationError,
@@ -53,7 +54,7 @@ from hotplug_broker_grpc.stubs.broker_pb2_grpc import SERVICE, Stub
 from hotplug_broker_mock import MockBroker, MockVenue
 from strangers import StrangeGateway
 
-TLS = Path(__file__).parent / "tls"
+TLS = certificates()
 SOON = 10.0
 ADA = Principal("ada", frozenset({"A"}))
 BOB = Principal("bob", frozenset({"B"}))
