@@ -783,3 +783,21 @@ def test_nothing_is_established_without_a_line():
         assert gateway.calls == []
 
     run(story)
+
+
+def test_a_cancel_that_was_remembered_begins_nothing_after_the_end():
+    """A send with a remembered cancel is ended by the disconnect: nothing of it goes on afterwards."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        gateway.script["place"] = slow = Hanging("v-a")
+        placing = asyncio.ensure_future(gateway.place_order(limit("a"), deadline=0.01))
+        await slow.entered.wait()
+        await refusal(placing)
+        cancelling = asyncio.ensure_future(gateway.cancel_order(OrderRef(client_order_id="a"), deadline=5))
+        await gateway.settled()
+        await gateway.disconnect(drain=False)
+        await asyncio.wait({cancelling})
+        assert gateway.status is G.DISCONNECTED
+
+    run(story)

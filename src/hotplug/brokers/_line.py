@@ -404,6 +404,7 @@ class Line:
         if drain and flights:
             await asyncio.wait(set(flights), timeout=max(0.0, until - time.monotonic()))
         await _ended([*flights, *core.tasks])
+        await _ended(core.tasks)  # a send that ended may have begun the cancel that was remembered for it
         await self._let_go()
         core.buffer = None
         core.become(GatewayStatus.DISCONNECTED, "disconnect")
