@@ -251,3 +251,48 @@ def test_a_pending_cancel_is_looked_after():
         await gateway.disconnect()
 
     run(story)
+
+
+def test_a_send_that_hangs_is_doubted_though_nobody_waits():
+    """Its caller went away; when its time is over the order is UNKNOWN all the same, and asked for."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        gateway.script["place"] = slow = Hanging()
+        placing = asyncio.ensure_future(gateway.place_order(limit("a"), deadline=0.05))
+        await slow.entered.wait()
+        placing.cancel()
+        await until(lambda: gateway.order("a").status is S.UNKNOWN)
+        await gateway.disconnect(drain=False)
+
+    run(story)
+
+
+def test_a_pulse_ends_with_its_line():
+    """A beat that finds the gateway disconnected is the last one."""
+
+    async def story():
+        gateway = Puppet()
+        await connected(gateway)
+        await gateway.disconnect()
+        async with asyncio.timeout(5):
+            await gateway._core.pulse._beat()
+
+    run(story)
+
+
+def test_a_cancel_that_is_cancelled_leaves_no_complaint():
+    """The host ends what cancels: nobody is told of an error that nobody raised."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        await gateway.place_order(limit("a"))
+        gateway.script["cancel"] = slow = Hanging()
+        task = gateway._core.cancels.start(gateway.book.get("default", "a"))
+        await slow.entered.wait()
+        task.cancel()
+        await asyncio.wait({task})
+        assert gateway.book.get("default", "a").cancelling is None
+        await gateway.disconnect()
+
+    run(story)

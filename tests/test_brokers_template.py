@@ -1489,3 +1489,48 @@ def test_a_result_that_is_no_brokers_error_names_its_order():
     assert isinstance(told, BrokerUnavailable)
     assert "a" in str(told)
     assert "ValueError: bug" in str(told)
+
+
+def test_a_waiter_that_was_told_already_is_not_told_again():
+    """The answer and the deadline come in one turn of the loop: the answer counts."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        await gateway.place_order(limit("a"))
+        waiter = asyncio.get_running_loop().create_future()
+        waiter.set_result(None)
+        held = gateway.book.get("default", "a")
+        gateway._core.sends._too_late(held, waiter)
+        assert gateway.order("a").status is S.NEW
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_a_change_in_doubt_stays_in_doubt_over_a_restart(tmp_path):
+    """A change that was under way when the process died: its terms are asked for, none is guessed."""
+    path = tmp_path / "main.jsonl"
+
+    async def story():
+        from hotplug.market import OrderChange
+
+        gateway = Puppet()
+        gateway.attach(Book("main", journal=FileJournal(path)))
+        await connected(gateway)
+        await gateway.place_order(limit("a"))
+        ref = OrderRef(client_order_id="a")
+        await gateway.modify_order(ref, OrderChange(qty=Decimal(3)))
+        gateway.script["modify"] = slow = Hanging()
+        changing = asyncio.ensure_future(gateway.modify_order(ref, OrderChange(qty=Decimal(5))))
+        await slow.entered.wait()
+        gateway.book.log.close()
+        changing.cancel()
+        await asyncio.wait({changing})
+        await gateway.disconnect(drain=False)
+        book = Book("main", journal=FileJournal(path))
+        held = book.get("default", "a")
+        assert (held.order.status, held.order.qty, held.order.version) == (S.UNKNOWN, 3, 2)
+        assert held.asked_qty is not None
+        book.log.close()
+
+    run(story)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import subprocess
 import sys
@@ -35,6 +36,18 @@ def room_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
+def parsed(path: Path) -> ast.Module:
+    """
+    The syntax tree. No garbage is collected meanwhile: Python before 3.11.9 calls it an error where a finaliser
+    parses, too, as every traceback that it prints does (github.com/python/cpython/issues/106905).
+    """
+    gc.disable()
+    try:
+        return ast.parse(path.read_text())
+    finally:
+        gc.enable()
+
+
 def imported_rooms(path: Path) -> set[str]:
     """The rooms that a file imports, in functions too; imports for type checkers do not count."""
     found: set[str] = set()
@@ -55,7 +68,7 @@ def imported_rooms(path: Path) -> set[str]:
         for child in ast.iter_child_nodes(node):
             visit(child)
 
-    visit(ast.parse(path.read_text()))
+    visit(parsed(path))
     names = {name for name in found if name == "hotplug" or name.startswith("hotplug.")}
     return {_room(name) for name in names}
 

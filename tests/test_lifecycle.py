@@ -572,3 +572,24 @@ def test_a_thing_that_claims_to_be_a_class_is_closed():
             raise SystemExit
 
     assert close_of(Liar())() == "close"
+
+
+def test_work_that_a_closed_loop_never_began_is_ended(monkeypatch):
+    """
+    A loop that closes before it turns once more leaves nothing behind that would complain of it later.
+    """
+    loop = asyncio.new_event_loop()
+    home = HomeLoop(loop)
+    monkeypatch.setattr(home, "_submit", lambda work: concurrent.futures.Future())
+    loop.close()
+    begun = []
+
+    async def work():
+        begun.append(True)
+
+    coroutine = work()
+    with pytest.raises(Stuck):
+        home.run(coroutine, 0.01)
+
+    assert begun == []
+    assert coroutine.cr_frame is None

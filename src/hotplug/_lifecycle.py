@@ -150,7 +150,12 @@ class HomeLoop:
         """
         future = self._submit(work)
         if future is not None:
-            return self._result(future, patience)
+            try:
+                return self._result(future, patience)
+            finally:
+                if self.loop.is_closed():  # what it never began, nobody else will end
+                    with contextlib.suppress(RuntimeError, ValueError):
+                        work.close()
         other = HomeLoop.own("hotplug late home")
         try:
             return other.run(work, patience)
