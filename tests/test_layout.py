@@ -38,8 +38,8 @@ def room_of(path: Path) -> str:
 
 def parsed(path: Path) -> ast.Module:
     """
-    The syntax tree. No garbage is collected meanwhile: Python before 3.11.9 calls it an error where a finaliser
-    parses, too, as every traceback that it prints does (github.com/python/cpython/issues/106905).
+    The syntax tree. No garbage is collected meanwhile: Python before 3.11.9 calls it an error where a
+    finaliser parses, too, as every traceback that it prints does (CPython's issue 106905).
     """
     gc.disable()
     try:
