@@ -72,7 +72,7 @@ class Plugin:
     """
 
     def __init__(self, seat: Seat, host: Surroundings) -> None:
-        self.seat = seat
+        self.seat: Seat = seat
         self._host = host
         self._status = seat.status
         self._guard = threading.Lock()

@@ -98,8 +98,8 @@ class Book:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.key: Final = key
-        self.settings = settings or BookSettings()
-        self.holder = None if journal is None else journal.holder
+        self.settings: BookSettings = settings or BookSettings()
+        self.holder: str | None = None if journal is None else journal.holder
         self.log: Final = EventLog(journal, keep=keep)
         self.limiter: Final = Limiter()
         self.quotes: Final = QuoteBoard()
@@ -107,11 +107,11 @@ class Book:
         self.owner: object | None = None
         self.time_of: Callable[[str], datetime] = _wall_time
         """What time it is for an account: a simulated venue has times of its own."""
-        self.generations = 0
-        self.generation = 0
-        self.max_orders = 250_000
+        self.generations: int = 0
+        self.generation: int = 0
+        self.max_orders: int = 250_000
         self.counts: Final[Counter[str]] = Counter()
-        self.in_flight = 0
+        self.in_flight: int = 0
         self.accounts_seen: Final[dict[str, None]] = {}
         self._clock: Final = clock
         self._by_client: dict[tuple[str, str], Held] = {}

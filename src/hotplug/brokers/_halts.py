@@ -80,8 +80,8 @@ class Halts:
         self._in_force: Mapping[Scope, Halt] = {}
         self._followed: Mapping[Scope, Halt] = {}
         self._stamp: object = None
-        self.serial = 0
-        self.problem = ""
+        self.serial: int = 0
+        self.problem: str = ""
         if file is not None:
             self.keep_in(file)
 
