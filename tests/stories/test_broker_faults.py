@@ -37,7 +37,7 @@ from hotplug_broker_mock import Habits, ManualClock, MockBroker, MockVenue
 D = Decimal
 SYMBOLS = ("AAPL", "IBM", "MSFT")
 WORKERS = 16
-PATIENCE = 10.0
+PATIENCE = 30.0
 CALL_LIMIT = 0.15
 NEVER_ARRIVES_AFTER = 0.2
 
