@@ -74,10 +74,9 @@ class EventStream(AsyncIterator[BrokerEvent]):
             while batch:
                 event = batch.popleft()
                 if type(event.payload) is Gap and not event.cursor.startswith(_LOST):
-                    # The venue lost something: each reader is told so, as if it were its own cursor.
-                    batch.clear()
-                    self._lost = True
-                    break
+                    # The venue lost something, this log did not: a snapshot, then all that follows the gap.
+                    shot = replace(await self._snapshot(), cursor=event.cursor)
+                    batch.appendleft(self._event(event.cursor, shot))
                 accepted = wanted is None or wanted(event)
                 self._cursor = event.cursor
                 if accepted:
