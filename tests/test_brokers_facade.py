@@ -399,6 +399,22 @@ def test_a_stream_ends_with_its_gateway(registry):
     assert stream.cursor == events[-1].cursor
 
 
+def test_a_loop_that_is_about_to_run():
+    """
+    A call that comes before the thread of the home loop has run its first line is made when it runs.
+    """
+    home = HomeLoop(asyncio.new_event_loop())
+    home._thread = threading.Thread(target=home._serve)
+    front = front_of(StrangeGateway(), home)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(front.connect)
+        with pytest.raises(concurrent.futures.TimeoutError):
+            asked.result(0.02)
+        home._thread.start()
+        asked.result(10)
+    home.close()
+
+
 def test_a_stream_of_a_loop_that_is_over():
     """
     When the home loop has ended, streams end, and calls say so.

@@ -136,7 +136,8 @@ class HomeLoop:
             return False
 
     @property
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether it is closed or about to be; a thread that only just began is about to run it."""
         if self._thread is None:
             return not self.loop.is_running()
         return self._ending
@@ -163,7 +164,7 @@ class HomeLoop:
             other.close()
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T] | None:
-        if self._is_over:
+        if self.is_over:
             return None
         try:
             return asyncio.run_coroutine_threadsafe(work, self.loop)
@@ -176,7 +177,7 @@ class HomeLoop:
                 self._see_it_turn(future, patience)
             return future.result()
         except concurrent.futures.CancelledError:
-            if self._is_over:  # its end cancels what is still under way
+            if self.is_over:  # its end cancels what is still under way
                 raise HostError("the host was closed while this was under way") from None
             raise
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
@@ -113,10 +114,11 @@ class _Front:
 
     def submit(self, work: Any) -> concurrent.futures.Future[Any]:
         """Start *work* on the home loop."""
-        if not self.home.loop.is_running():
-            work.close()
-            raise HostError("the loop that the gateways live on is not running (any more)")
-        return asyncio.run_coroutine_threadsafe(work, self.home.loop)
+        if not self.home.is_over:
+            with contextlib.suppress(RuntimeError):  # it was closed between the two lines
+                return asyncio.run_coroutine_threadsafe(work, self.home.loop)
+        work.close()
+        raise HostError("the loop that the gateways live on is not running (any more)")
 
 
 def front_of(gateway: IBrokerGateway, home: HomeLoop) -> SyncGateway:
@@ -337,7 +339,7 @@ class SyncStream(Iterator[T]):
         left = float("inf") if self._deadline is None else self._deadline
         while not concurrent.futures.wait({waiting}, min(left, SLICE)).done:
             left -= SLICE
-            if not front.home.loop.is_running():
+            if front.home.is_over:
                 return []  # the host is closed: nothing happens any more
             if left <= 0:
                 why = f"{front.gateway.broker_id}: nothing happened within {self._deadline:g} s"
@@ -354,7 +356,7 @@ class SyncStream(Iterator[T]):
             self._waiting.cancel()
             self._waiting = None
         close = getattr(inner, "aclose", None)
-        if close is not None and front.home.loop.is_running():
+        if close is not None and not front.home.is_over:
             front.wait("close", close, DEADLINE)
 
     def __enter__(self) -> SyncStream[T]:
