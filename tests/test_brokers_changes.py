@@ -184,6 +184,49 @@ def test_a_remembered_cancel_survives_who_asked():
     run(story)
 
 
+def test_a_remembered_cancel_goes_out_as_soon_as_the_order_is_found():
+    """
+    The send hangs for good; a query finds the order at the venue, and the cancel needs no more than that.
+    """
+
+    async def story():
+        gateway = await connected(Asking(check_interval=0.01))
+        gateway.script["place"] = hanging = Hanging("v-a")
+        placing = asyncio.ensure_future(gateway.place_order(limit("a"), deadline=0.1))
+        await hanging.entered.wait()
+        assert (await refusal(gateway.cancel_order(A, deadline=0.01))).outcome == "UNKNOWN"
+        await refusal(placing)
+        gateway.known["a"] = order_at_venue("a", order_id="v-a")
+        await until(lambda: gateway.order("a").status is S.CANCELED)
+        assert gateway.count("cancel") == 1
+        await gateway.disconnect(drain=False)
+
+    run(story)
+
+
+def test_a_drained_disconnect_sees_the_remembered_cancel_through():
+    """What a send that ended begins is waited for like the send itself."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        gateway.script["place"] = slow = Hanging("v-a")
+        placing = asyncio.ensure_future(gateway.place_order(limit("a")))
+        await slow.entered.wait()
+        await refusal(gateway.cancel_order(A, deadline=0.01))
+        gateway.script["cancel"] = cancel = Hanging()
+        leaving = asyncio.ensure_future(gateway.disconnect())
+        await gateway.settled()
+        slow.release.set()
+        await cancel.entered.wait()
+        gateway.says("a", S.CANCELED)
+        cancel.release.set()
+        await leaving
+        await placing
+        assert not cancel.cancelled
+
+    run(story)
+
+
 def test_a_cancel_before_the_send_prevents_it():
     """An order that waits for its limit is cancelled by not being sent: DENIED, and the id is free."""
 

@@ -40,6 +40,7 @@ class Cancels:
 
     def __init__(self, core: Core) -> None:
         self._core: Final = core
+        self.under_way: Final[set[asyncio.Future[None]]] = set()
 
     async def cancel(self, seat: Seat, ref: OrderRef, deadline: float | None) -> Order:
         """The order when the venue has accepted the cancel, or when it is proven that it had ended."""
@@ -82,11 +83,19 @@ class Cancels:
         if task is None:
             task = self._core.task(self._cancel(held), f"{self._core.broker_id}: cancel {held.key[1]}")
             held.cancelling = task
+            self.under_way.add(task)
             task.add_done_callback(lambda done: self._over(held, done))
         return task
 
+    def start_if_remembered(self, held: Held) -> None:
+        """Cancel it if that was asked for before it was known to stand, and could not be done yet."""
+        is_due = held.cancel_wanted and not held.cancel_accepted and held.phase is Phase.SETTLED
+        if is_due and held.is_open:
+            self.start(held)
+
     def _over(self, held: Held, task: asyncio.Task[None]) -> None:
         held.cancelling = None
+        self.under_way.discard(task)
         if not task.cancelled():
             task.exception()  # retrieved: who waited was told, and nobody may have waited
 

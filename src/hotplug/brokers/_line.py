@@ -401,10 +401,11 @@ class Line:
     async def _close(self, until: float, *, drain: bool) -> None:
         core = self._core
         flights = core.sends.flights
-        if drain and flights:
-            await asyncio.wait(set(flights), timeout=max(0.0, until - time.monotonic()))
+        if drain:
+            await _until_over(flights, until)
+            # A send that ended may have begun the cancel that was remembered for it.
+            await _until_over(core.cancels.under_way, until)
         await _ended([*flights, *core.tasks])
-        await _ended(core.tasks)  # a send that ended may have begun the cancel that was remembered for it
         await self._let_go()
         core.buffer = None
         core.become(GatewayStatus.DISCONNECTED, "disconnect")
@@ -412,6 +413,11 @@ class Line:
         if core.book.owner in {core.gateway, None} and core.gate_paused is None:  # no next one is on its way
             core.book.log.end()
             core.book.quotes.end()
+
+
+async def _until_over(tasks: set[asyncio.Future[None]], until: float) -> None:
+    if tasks:
+        await asyncio.wait(set(tasks), timeout=max(0.0, until - time.monotonic()))
 
 
 async def _ended(tasks: Iterable[asyncio.Future[Any]]) -> None:

@@ -140,6 +140,8 @@ class Pulse:
                 await core.line.establish(held, time.monotonic() + core.gateway.default_deadline)
 
         await asyncio.gather(*map(ask, doubtful))
+        for held in tuple(core.book.open()):
+            core.cancels.start_if_remembered(held)  # that there is something to cancel may be known only now
 
     def _doubt_what_hangs(self) -> None:
         """Orders whose ``_place`` has not come back in time, and for which nobody waits who would notice."""

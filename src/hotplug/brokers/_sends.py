@@ -305,7 +305,7 @@ class Sends:
         """From here on the order may have been sent, whatever happens."""
         core, book = self._core, self._core.book
         gateway = core.gateway
-        answered = True
+        answered, given_up = True, False
         self.airborne.add(held)
         try:
             order_id = await gateway._invoke(gateway._place, held.order)
@@ -315,6 +315,7 @@ class Sends:
             raise
         except BaseException as error:  # noqa: BLE001 - the border to plugin code: every way out is an outcome
             answered = isinstance(error, BrokerError) and error.is_explicit
+            given_up = isinstance(error, asyncio.CancelledError)
             self._failed(held, error)
         else:
             core.heard_at = time.monotonic()
@@ -327,8 +328,8 @@ class Sends:
             self.airborne.discard(held)
             if self._on_ground and not self.airborne:
                 self._call_those_who_wait()
-        if held.cancel_wanted and held.is_open:
-            core.cancels.start(held)
+        if not given_up:  # by a disconnect, after which nothing may begin
+            core.cancels.start_if_remembered(held)
 
     def _sound(self, order_id: object) -> str | None:
         """The id that ``_place`` gave; what is no text names nothing, but the order was taken."""
