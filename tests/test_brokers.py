@@ -12,7 +12,7 @@ import pytest
 import hotplug.brokers
 from hotplug._records import PluginRecord
 from hotplug.brokers import BrokerInfo, BrokerRegistry, IBrokerGateway, IBrokerRegistry, mask_account
-from hotplug.brokers._view import GatewayView
+from hotplug.brokers._hosting._view import GatewayView
 from hotplug.context import UserExecutionContext
 from hotplug.errors import ContractError, DuplicateKeyError, FrozenRegistryError, NotRegisteredError
 from hotplug.market import Capability, Environment, GatewayStatus, HealthState

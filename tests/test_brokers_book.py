@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hotplug.brokers._book import Book
-from hotplug.brokers._held import Held, Phase
-from hotplug.brokers._journal import FileJournal
+from hotplug.brokers._events._journal import FileJournal
+from hotplug.brokers._orders._book import Book
+from hotplug.brokers._orders._held import Held, Phase
 from hotplug.brokers._settings import OPERATOR
 from hotplug.errors import Outcome
 from hotplug.market import OrderStatus, OrderUpdate

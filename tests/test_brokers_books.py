@@ -11,8 +11,8 @@ import pytest
 from hotplug._lifecycle import HomeLoop
 from hotplug._records import PluginRecord
 from hotplug.brokers import BookSettings, BrokerRegistry, ReplacePolicy
-from hotplug.brokers._books import Books, is_at_rest
-from hotplug.brokers._journal import FileJournal
+from hotplug.brokers._events._journal import FileJournal
+from hotplug.brokers._hosting._books import Books, is_at_rest
 from hotplug.context import UserExecutionContext
 from hotplug.errors import (
     BrokerError,

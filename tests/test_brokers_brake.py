@@ -12,10 +12,10 @@ import pytest
 
 from hotplug._lifecycle import HomeLoop
 from hotplug.brokers import BrokerRegistry
-from hotplug.brokers import _brake as braking
-from hotplug.brokers._acks import Acks, read_acks
-from hotplug.brokers._halts import Halt, HaltFile, Halts
-from hotplug.brokers._journal import read_journal
+from hotplug.brokers._events._journal import read_journal
+from hotplug.brokers._hosting import _brake as braking
+from hotplug.brokers._hosting._acks import Acks, read_acks
+from hotplug.brokers._hosting._halts import Halt, HaltFile, Halts
 from hotplug.context import UserExecutionContext
 from hotplug.errors import BrokerError, Halted, NotRegisteredError, SyncCallOnLoop
 from hotplug.market import Order, OrderRef, OrderRequest, OrderStatus, OrderType, Side, TimeInForce

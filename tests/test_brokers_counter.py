@@ -10,8 +10,8 @@ import pickle
 import pytest
 
 from hotplug.brokers import BrokerRegistry, IBrokerGateway
-from hotplug.brokers._counter import BrokerCounter, counter_of
-from hotplug.brokers._view import GatewayView
+from hotplug.brokers._hosting._counter import BrokerCounter, counter_of
+from hotplug.brokers._hosting._view import GatewayView
 from hotplug.context import UserExecutionContext, serving
 from hotplug.errors import ContextRequiredError, NotRegisteredError, PermissionDenied
 from hotplug.market import GatewayStatus

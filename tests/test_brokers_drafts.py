@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError, dataclass, replace
 
 import pytest
 
-from hotplug.brokers._drafts import copier_of, drafts_of
+from hotplug.brokers._events._drafts import copier_of, drafts_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

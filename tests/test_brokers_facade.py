@@ -14,8 +14,8 @@ import pytest
 
 from hotplug._lifecycle import HomeLoop
 from hotplug.brokers import BrokerRegistry, IBrokerGateway
-from hotplug.brokers import _facade as facade
-from hotplug.brokers._facade import SyncGateway, front_of
+from hotplug.brokers._hosting import _facade as facade
+from hotplug.brokers._hosting._facade import SyncGateway, front_of
 from hotplug.context import UserExecutionContext
 from hotplug.errors import (
     BrokerError,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hotplug.brokers._files import lock_file
-from hotplug.brokers._halts import Halt, HaltFile, Halts, write_private
+from hotplug.brokers._events._files import lock_file
+from hotplug.brokers._hosting._halts import Halt, HaltFile, Halts, write_private
 from racing import in_threads
 
 
@@ -203,7 +203,7 @@ def test_nobody_waits_for_ever_for_the_file(file, monkeypatch):
     """
     Another process that holds the file too long is an error, after a limit.
     """
-    monkeypatch.setattr("hotplug.brokers._halts.LOCK_LIMIT", 0.02)
+    monkeypatch.setattr("hotplug.brokers._hosting._halts.LOCK_LIMIT", 0.02)
     halts = Halts(file)
     halts.shut(Halt.now("first"))
     lock = os.open(file.path.with_name("halts.json.lock"), os.O_RDWR)

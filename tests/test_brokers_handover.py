@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from hotplug.brokers import ReplacePolicy
-from hotplug.brokers._book import Book
-from hotplug.brokers._handover import Handover
+from hotplug.brokers._orders._book import Book
+from hotplug.brokers._template._handover import Handover
 from hotplug.errors import BrokerUnavailable, GatewayNotReady, GatewayReplaced
 from hotplug.market import ConnectionLost, GatewayStatus, OrderRef, OrderStatus, Snapshot
 from puppets import Asking, Hanging, Puppet, connected, fill, limit, order_at_venue, refusal, run, until
@@ -91,7 +91,7 @@ def test_who_waits_at_the_old_gate_is_told():
 
 def test_nobody_waits_longer_than_a_moment(monkeypatch):
     """An exchange that takes longer refuses the place after its quarter of a second."""
-    monkeypatch.setattr("hotplug.brokers._sends.PAUSE_LIMIT", 0.01)
+    monkeypatch.setattr("hotplug.brokers._template._sends.PAUSE_LIMIT", 0.01)
 
     async def story():
         old, new = await pair()

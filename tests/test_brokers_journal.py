@@ -20,9 +20,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotplug.brokers import _files, _journal
-from hotplug.brokers._journal import FileJournal, MemoryJournal, read_journal
-from hotplug.brokers._plain import from_line, from_plain, to_line, to_plain
+from hotplug.brokers._events import _files, _journal
+from hotplug.brokers._events._journal import FileJournal, MemoryJournal, read_journal
+from hotplug.brokers._events._plain import from_line, from_plain, to_line, to_plain
 from hotplug.market import (
     Attribution,
     Balance,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hotplug.brokers._limiter import Limiter, RateWindow, Ticket
+from hotplug.brokers._limits._limiter import Limiter, RateWindow, Ticket
 from hotplug.errors import Outcome, RateLimited
 from hotplug.market import RateLimitSeen
 from racing import in_threads

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from hotplug.brokers._book import Book
+from hotplug.brokers._orders._book import Book
 from hotplug.errors import AuthenticationError, BrokerUnavailable, DeadlineExceeded, GatewayNotReady
 from hotplug.market import (
     GATEWAY_TRANSITIONS,
@@ -187,7 +187,7 @@ def test_two_who_connect_share_one_line():
 
 def test_a_disconnect_that_raises_or_hangs_is_logged(monkeypatch, caplog):
     """What ``_disconnect`` does wrong holds nobody up."""
-    monkeypatch.setattr("hotplug.brokers._line.CLEAN_UP", 0.02)
+    monkeypatch.setattr("hotplug.brokers._template._line.CLEAN_UP", 0.02)
 
     async def story():
         gateway = await connected(Puppet())
@@ -494,7 +494,7 @@ def test_leaving_without_patience_leaves_orders_unknown(drain, deadline):
 
 def test_a_task_that_does_not_end_is_named(monkeypatch, caplog):
     """A hook that swallows its cancellation is left behind, and the log says which."""
-    monkeypatch.setattr("hotplug.brokers._line.CLEAN_UP", 0.02)
+    monkeypatch.setattr("hotplug.brokers._template._line.CLEAN_UP", 0.02)
 
     async def story():
         gateway = await connected(Puppet())

@@ -19,9 +19,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hotplug.brokers import _past
-from hotplug.brokers._journal import FileJournal, MemoryJournal, read_journal
-from hotplug.brokers._log import EventLog, EventStream
+from hotplug.brokers._events import _past
+from hotplug.brokers._events._journal import FileJournal, MemoryJournal, read_journal
+from hotplug.brokers._events._log import EventLog, EventStream
 from hotplug.market import (
     BrokerEvent,
     Gap,
@@ -870,7 +870,7 @@ class SlowJournal(MemoryJournal):
 @pytest.fixture
 def journal(monkeypatch):
     """A journal that notes what it is given, and fails when it is told to."""
-    monkeypatch.setattr("hotplug.brokers._log.MemoryJournal", type(None))
+    monkeypatch.setattr("hotplug.brokers._events._log.MemoryJournal", type(None))
     journal = SlowJournal()
     journal.gate.set()
     return journal

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from hotplug.brokers import BrokerRegistry
-from hotplug.brokers._news import StatusNews
+from hotplug.brokers._hosting._news import StatusNews
 from hotplug.market import GatewayStatus, StatusChange
 from hotplug_broker_mock import MockBroker
 from racing import in_threads

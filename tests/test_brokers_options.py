@@ -10,7 +10,7 @@ import pytest
 from hotplug._records import FrozenDict
 from hotplug._signature import dotted
 from hotplug.brokers import BookSettings, OrderLimits, ReplacePolicy
-from hotplug.brokers._options import checked_settings, settings_from
+from hotplug.brokers._hosting._options import checked_settings, settings_from
 
 
 def test_every_option_is_read():

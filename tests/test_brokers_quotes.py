@@ -15,8 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hotplug.brokers import _quotes
-from hotplug.brokers._quotes import QuoteBoard, QuoteStream
+from hotplug.brokers._events import _quotes
+from hotplug.brokers._events._quotes import QuoteBoard, QuoteStream
 from hotplug.market import Quote
 from racing import DEADLINE, in_threads
 

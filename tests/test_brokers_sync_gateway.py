@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from hotplug.brokers import SyncBrokerGateway
-from hotplug.brokers._flight import EagerTask, begin
+from hotplug.brokers._template._flight import EagerTask, begin
 from hotplug.errors import BrokerUnavailable, DeadlineExceeded, InvalidRequest
 from hotplug.market import Capability, Environment, OrderRef, OrderStatus, OrderUpdate
 from puppets import NOTHING, limit, quote, refusal, run, until

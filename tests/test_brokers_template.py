@@ -11,8 +11,8 @@ from decimal import Decimal
 import pytest
 
 from hotplug.brokers import BookSettings, BrokerGateway, OrderLimits, RateWindow
-from hotplug.brokers._book import Book
-from hotplug.brokers._journal import FileJournal
+from hotplug.brokers._events._journal import FileJournal
+from hotplug.brokers._orders._book import Book
 from hotplug.errors import (
     AuthenticationError,
     BrokerUnavailable,
@@ -1180,7 +1180,7 @@ def test_a_journal_that_outgrew_its_size_begins_anew(tmp_path, monkeypatch, capl
     run(lambda: story(1 << 20))
     if disk == "full":
         monkeypatch.setattr(FileJournal, "rotate", _no_space)
-    monkeypatch.setattr("hotplug.brokers._book.DAY", 0.0)
+    monkeypatch.setattr("hotplug.brokers._orders._book.DAY", 0.0)
     run(lambda: story(500))
     monkeypatch.undo()
     old = []

@@ -17,9 +17,9 @@ from types import SimpleNamespace
 import pytest
 
 from hotplug.brokers import BookSettings, BrokerRegistry, IBrokerGateway, mask_account
+from hotplug.brokers._hosting._stranger import Stranger, _known
+from hotplug.brokers._hosting._view import GatewayView, SimulatedView, view_of
 from hotplug.brokers._settings import Seat
-from hotplug.brokers._stranger import Stranger, _known
-from hotplug.brokers._view import GatewayView, SimulatedView, view_of
 from hotplug.context import UserExecutionContext
 from hotplug.errors import (
     BrokerError,
@@ -781,7 +781,7 @@ def test_names_are_forgotten_in_time(monkeypatch):
     """
     Only the newest orders are remembered, and nothing of a gateway that is gone.
     """
-    monkeypatch.setattr("hotplug.brokers._stranger.REMEMBERED", 2)
+    monkeypatch.setattr("hotplug.brokers._hosting._stranger.REMEMBERED", 2)
 
     async def go(gateway):
         desk = Stranger(gateway, "main")

@@ -13,10 +13,10 @@ import pytest
 
 from hotplug._lifecycle import HomeLoop
 from hotplug.brokers import BrokerRegistry
-from hotplug.brokers import _watch as watching
-from hotplug.brokers._blame import blocking
-from hotplug.brokers._news import StatusNews
-from hotplug.brokers._watch import LoopWatch, Polls
+from hotplug.brokers._hosting import _watch as watching
+from hotplug.brokers._hosting._blame import blocking
+from hotplug.brokers._hosting._news import StatusNews
+from hotplug.brokers._hosting._watch import LoopWatch, Polls
 from hotplug.market import GatewayStatus, HealthReport, HealthState
 from hotplug_broker_mock import MockBroker
 from strangers import StrangeGateway

@@ -15,11 +15,11 @@ import hotplug
 from hotplug import UserExecutionContext
 from hotplug._cli import _brake as brake
 from hotplug._cli._story import holder_of, pid_of, put_aside, read
-from hotplug.brokers._acks import Acks
-from hotplug.brokers._files import write_holder
-from hotplug.brokers._halts import Halt, HaltFile, Halts
-from hotplug.brokers._journal import FileJournal
-from hotplug.brokers._log import EventLog
+from hotplug.brokers._events._files import write_holder
+from hotplug.brokers._events._journal import FileJournal
+from hotplug.brokers._events._log import EventLog
+from hotplug.brokers._hosting._acks import Acks
+from hotplug.brokers._hosting._halts import Halt, HaltFile, Halts
 from hotplug.errors import Halted
 from hotplug.market import (
     Attribution,

@@ -20,9 +20,9 @@ from hotplug._host._drains import Drains
 from hotplug._host._gateways import Gateways
 from hotplug._host._starting import Starting
 from hotplug._lifecycle import Stuck
-from hotplug.brokers._counter import BrokerCounter
-from hotplug.brokers._journal import FileJournal
-from hotplug.brokers._view import GatewayView
+from hotplug.brokers._events._journal import FileJournal
+from hotplug.brokers._hosting._counter import BrokerCounter
+from hotplug.brokers._hosting._view import GatewayView
 from hotplug.context import serving
 from hotplug.errors import (
     BrokerError,
@@ -421,7 +421,7 @@ def test_a_goodbye_that_hangs_ends(world, monkeypatch):
     """
     A gateway whose goodbye hangs is given up after its limit; nothing of it or the others is left.
     """
-    monkeypatch.setattr("hotplug.brokers._line.CLEAN_UP", 0.05)
+    monkeypatch.setattr("hotplug.brokers._template._line.CLEAN_UP", 0.05)
     body = """
 async def _disconnect(self):
     if self.key == "bad":
@@ -904,7 +904,7 @@ def test_a_roll_back_that_fails_is_told(world, monkeypatch, caplog):
     async def fail(self):
         raise BrokerError("no way back")
 
-    monkeypatch.setattr("hotplug.brokers._handover.Handover.roll_back", fail)
+    monkeypatch.setattr("hotplug.brokers._template._handover.Handover.roll_back", fail)
     with world.host(SWAP.format(1, "")) as host:
         host.brokers.register("second", StrangeGateway())
         with pytest.raises(hotplug.DuplicateKeyError):
@@ -1519,8 +1519,8 @@ def test_the_plugin_that_blocks_the_loop_is_named(world, monkeypatch, caplog):
     """
     Plugin code that blocks the host's loop is named with its plugin, file and line; the host recovers.
     """
-    monkeypatch.setattr("hotplug.brokers._watch.TICK", 0.005)
-    monkeypatch.setattr("hotplug.brokers._watch.LAG_LIMIT", 0.05)
+    monkeypatch.setattr("hotplug.brokers._hosting._watch.TICK", 0.005)
+    monkeypatch.setattr("hotplug.brokers._hosting._watch.LAG_LIMIT", 0.05)
     body = """
 async def _place(self, order):
     world.entered.set()

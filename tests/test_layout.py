@@ -28,6 +28,17 @@ LINES = [
     {"__init__", "_cli"},
     {"testing", "__main__"},
 ]
+INNER = [
+    "brokers._contract",
+    "brokers._settings",
+    "brokers._results",
+    "brokers._limits",
+    "brokers._events",
+    "brokers._orders",
+    "brokers._template",
+    "brokers._hosting",
+]
+"""The largest room has rooms of its own, in one order too."""
 FLOOR = {room: floor for floor, rooms in enumerate(LINES) for room in rooms}
 FILES = sorted(SOURCE.rglob("*.py"))
 
@@ -49,7 +60,12 @@ def parsed(path: Path) -> ast.Module:
 
 
 def imported_rooms(path: Path) -> set[str]:
-    """The rooms that a file imports, in functions too; imports for type checkers do not count."""
+    """The rooms that a file imports."""
+    return {_room(name) for name in imported_modules(path)}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """What a file imports of hotplug, in functions too; imports for type checkers do not count."""
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
@@ -69,8 +85,7 @@ def imported_rooms(path: Path) -> set[str]:
             visit(child)
 
     visit(parsed(path))
-    names = {name for name in found if name == "hotplug" or name.startswith("hotplug.")}
-    return {_room(name) for name in names}
+    return {name for name in found if name == "hotplug" or name.startswith("hotplug.")}
 
 
 def _room(module: str) -> str:
@@ -88,6 +103,26 @@ def test_imports_only_point_up(path):
     wrong = {other for other in imported_rooms(path) if other != room and FLOOR[other] >= FLOOR[room]}
 
     assert not wrong, f"{room} stands on line {FLOOR[room]} and imports {wrong}"
+
+
+def _inner(name: str) -> int | None:
+    inside = name.removeprefix("hotplug.")
+    return next((n for n, room in enumerate(INNER) if f"{inside}.".startswith(f"{room}.")), None)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((SOURCE / "brokers").rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE))
+)
+def test_imports_only_point_up_within_brokers(path):
+    """
+    The rooms inside the room of brokers keep their order as well.
+    """
+    here = _inner(".".join(path.relative_to(SOURCE).with_suffix("").parts))
+    others = {name: _inner(name) for name in imported_modules(path)}
+
+    assert here is not None or path.name == "__init__.py", "it has no place in the plan"
+    wrong = {name for name, other in others.items() if None not in {here, other} and other > here}
+    assert not wrong, f"it stands above {wrong}"
 
 
 def test_every_room_has_its_place():

@@ -20,10 +20,10 @@ from decimal import Decimal
 from typing import Any
 
 from hotplug.brokers import BrokerGateway, BrokerRegistry, RateWindow
-from hotplug.brokers._book import Book
-from hotplug.brokers._journal import FileJournal
-from hotplug.brokers._limiter import Limiter
-from hotplug.brokers._log import EventLog
+from hotplug.brokers._events._journal import FileJournal
+from hotplug.brokers._events._log import EventLog
+from hotplug.brokers._limits._limiter import Limiter
+from hotplug.brokers._orders._book import Book
 from hotplug.brokers._settings import BookSettings, OrderLimits
 from hotplug.market import Environment, Order, OrderRequest, OrderStatus, OrderType, Side, Snapshot
 from strangers import StrangeGateway

@@ -19,7 +19,7 @@ from typing import Any
 
 from aiolimiter import AsyncLimiter
 
-from hotplug.brokers._limiter import Limiter, RateWindow
+from hotplug.brokers._limits._limiter import Limiter, RateWindow
 
 CALLS = 2000
 PLENTY = 10**6

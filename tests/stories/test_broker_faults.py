@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from hotplug.brokers._book import Book
-from hotplug.brokers._journal import FileJournal
+from hotplug.brokers._events._journal import FileJournal
+from hotplug.brokers._orders._book import Book
 from hotplug.errors import BrokerError, Outcome
 from hotplug.market import (
     ORDER_TRANSITIONS,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from hotplug import brokers
-from hotplug.brokers._journal import FileJournal, read_journal
-from hotplug.brokers._log import EventLog
+from hotplug.brokers._events._journal import FileJournal, read_journal
+from hotplug.brokers._events._log import EventLog
 
 pytestmark = pytest.mark.real_services
 
@@ -22,8 +22,8 @@ HEAD = (
     "import os, sys, time\n"
     "sys.path.insert(0, sys.argv[1])\n"
     "from decimal import Decimal\n"
-    "from hotplug.brokers._journal import FileJournal\n"
-    "from hotplug.brokers._log import EventLog\n"
+    "from hotplug.brokers._events._journal import FileJournal\n"
+    "from hotplug.brokers._events._log import EventLog\n"
     "from hotplug.market import Position\n"
     "def position(n):\n"
     "    return Position(account='A', symbol='S', qty=n, avg_price=None, realized_pnl=0)\n"

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hotplug.brokers._book import Book
-from hotplug.brokers._held import Held, Phase
-from hotplug.brokers._journal import FileJournal, read_journal
+from hotplug.brokers._events._journal import FileJournal, read_journal
+from hotplug.brokers._orders._book import Book
+from hotplug.brokers._orders._held import Held, Phase
 from hotplug.brokers._settings import OPERATOR
 from hotplug.errors import BrokerError, Outcome
 from hotplug.market import (

@@ -19,8 +19,8 @@ import pytest
 
 from hotplug import Config, Host
 from hotplug.brokers import BrokerGateway, SyncBrokerGateway
-from hotplug.brokers._book import Book
-from hotplug.brokers._journal import FileJournal, read_journal
+from hotplug.brokers._events._journal import FileJournal, read_journal
+from hotplug.brokers._orders._book import Book
 from hotplug.errors import BrokerError, Halted, InsufficientFunds, MarketClosed, Outcome
 from hotplug.market import (
     Environment,

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hotplug.brokers._limiter import Limiter, RateWindow
+from hotplug.brokers._limits._limiter import Limiter, RateWindow
 from hotplug.errors import Outcome, RateLimited
 from hotplug.market import RateLimitSeen
 from racing import in_threads

@@ -8,8 +8,8 @@ import pytest
 from ccxt_world import PLACE, SOON, Told, limit, make_broker, market, trading
 from spot_exchange import SpotExchange
 
-from hotplug.brokers._book import Book
-from hotplug.brokers._journal import FileJournal
+from hotplug.brokers._events._journal import FileJournal
+from hotplug.brokers._orders._book import Book
 from hotplug.errors import (
     BrokerError,
     BrokerUnavailable,

@@ -14,7 +14,7 @@ import pytest
 import hotplug
 from certificates import certificates
 from hotplug.brokers import BrokerGateway
-from hotplug.brokers._book import Book
+from hotplug.brokers._orders._book import Book
 from hotplug.errors import (
     AuthenticationError,
     BrokerError,

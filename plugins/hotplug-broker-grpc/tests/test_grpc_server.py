@@ -1356,8 +1356,8 @@ def test_a_view_can_be_served():
     """
     Who serves a user's view serves no more than that.
     """
+    from hotplug.brokers._hosting._view import view_of
     from hotplug.brokers._settings import Seat
-    from hotplug.brokers._view import view_of
     from hotplug.market import Attribution
 
     async def test():

@@ -956,7 +956,7 @@ def test_limits_are_checked_against_the_last_close():
     A configured limit on what an order is worth works where only bars are fed: each new close counts at once.
     """
     from hotplug.brokers import BookSettings, OrderLimits
-    from hotplug.brokers._book import Book
+    from hotplug.brokers._orders._book import Book
 
     async def test():
         broker = PaperBroker()

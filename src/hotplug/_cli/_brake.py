@@ -12,8 +12,8 @@ from hotplug._cli._listing import counted
 from hotplug._cli._scene import scene_options
 from hotplug._cli._screen import Screen, safe, write_json
 from hotplug._cli._story import pid_of
-from hotplug.brokers._acks import Ack, read_acks
-from hotplug.brokers._halts import Halt, Halts
+from hotplug.brokers._hosting._acks import Ack, read_acks
+from hotplug.brokers._hosting._halts import Halt, Halts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from hotplug._cli._scene import Scene, scene_options
 from hotplug._cli._screen import Screen, safe, write_json
 from hotplug._cli._story import Journal, Story, holder_of, read
 from hotplug._host._data import file_name, orders_folder
-from hotplug.brokers._halts import Halt, HaltFile
+from hotplug.brokers._hosting._halts import Halt, HaltFile
 from hotplug.errors import close_match
 
 if TYPE_CHECKING:

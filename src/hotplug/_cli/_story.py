@@ -9,8 +9,8 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from hotplug.brokers._files import read_holder
-from hotplug.brokers._journal import read_journal
+from hotplug.brokers._events._files import read_holder
+from hotplug.brokers._events._journal import read_journal
 from hotplug.market import OrderStatus
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hotplug._host._host import Host
     from hotplug._host._plugin import Plugin
     from hotplug.brokers import BrokerGateway
-    from hotplug.brokers._keeper import Keeper
+    from hotplug.brokers._hosting._keeper import Keeper
 
 __all__ = ["Drains"]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hotplug._host._plugin import Plugin
     from hotplug._host._policy import Seat
     from hotplug.brokers import BrokerRegistry
-    from hotplug.brokers._handover import Handover
+    from hotplug.brokers._template._handover import Handover
     from hotplug.context import UserExecutionContext
     from hotplug.market import Order
     from hotplug.registry import UniversalRegistry
@@ -42,7 +42,7 @@ def check_options(config: Config) -> None:
     for (kind, key), entry in config.entries.items():
         if kind != KIND or not entry.options:
             continue
-        from hotplug.brokers._options import settings_from
+        from hotplug.brokers._hosting._options import settings_from
 
         _, misfits = settings_from(entry.options)
         if misfits:
@@ -98,7 +98,7 @@ class Gateways:
         registry = self.registry
         if registry is None or (seat.kind.name == "services" and seat.entry is not None):
             return whole
-        from hotplug.brokers._counter import counter_of
+        from hotplug.brokers._hosting._counter import counter_of
 
         own = context if seat.kind.scope is Scope.USER else None
         return _without_operator(whole, counter_of(registry, own))
@@ -132,7 +132,7 @@ class Gateways:
         """Whether *plugin*'s gateway has a session, whoever opened it."""
         if self.registry is None or plugin.seat.kind.name != KIND or plugin.product is None:
             return False
-        from hotplug.brokers._brake import is_idle
+        from hotplug.brokers._hosting._brake import is_idle
 
         return not is_idle(cast("Any", plugin.product))
 
@@ -276,8 +276,8 @@ class Exchange:
 def handover_between(old: Plugin, new: Plugin, limit: float, drain_limit: float | None = None) -> Handover:
     """The hand-over from *old*, which has a session, to *new*; `PluginError` where that cannot be."""
     from hotplug.brokers import BrokerGateway
-    from hotplug.brokers._handover import Handover
-    from hotplug.brokers._options import settings_from
+    from hotplug.brokers._hosting._options import settings_from
+    from hotplug.brokers._template._handover import Handover
 
     before, after = old.product, new.product
     assert isinstance(before, BrokerGateway)  # noqa: S101 - what has a session here is one
@@ -289,7 +289,7 @@ def handover_between(old: Plugin, new: Plugin, limit: float, drain_limit: float 
 
 def _has_a_session(plugin: Plugin) -> bool:
     from hotplug.brokers import BrokerGateway
-    from hotplug.brokers._books import is_at_rest
+    from hotplug.brokers._hosting._books import is_at_rest
 
     return isinstance(plugin.product, BrokerGateway) and not is_at_rest(plugin.product)
 

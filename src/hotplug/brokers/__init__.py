@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from hotplug.brokers._contract import BrokerInfo, IBrokerGateway, IBrokerRegistry, mask_account
-from hotplug.brokers._facade import SyncGateway
-from hotplug.brokers._gateway import BrokerGateway
-from hotplug.brokers._halts import Halt
-from hotplug.brokers._limiter import RateWindow
-from hotplug.brokers._registry import BrokerRegistry
+from hotplug.brokers._hosting._facade import SyncGateway
+from hotplug.brokers._hosting._halts import Halt
+from hotplug.brokers._hosting._registry import BrokerRegistry
+from hotplug.brokers._hosting._view import GatewayView
+from hotplug.brokers._limits._limiter import RateWindow
 from hotplug.brokers._settings import BookSettings, OrderLimits, ReplacePolicy
-from hotplug.brokers._sync_gateway import SyncBrokerGateway
-from hotplug.brokers._view import GatewayView
+from hotplug.brokers._template._gateway import BrokerGateway
+from hotplug.brokers._template._sync_gateway import SyncBrokerGateway
 from hotplug.market import HealthReport
 
 __all__ = [

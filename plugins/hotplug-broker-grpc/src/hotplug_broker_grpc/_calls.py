@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import uuid4
 
 from hotplug.brokers import BrokerGateway
+from hotplug.brokers._hosting._stranger import Stranger
 from hotplug.brokers._settings import Seat
-from hotplug.brokers._stranger import Stranger
 from hotplug.errors import AuthenticationError, BrokerError, InvalidRequest, PermissionDenied
 from hotplug.market import Attribution, Environment
 from hotplug_broker_grpc._principals import AUTHORIZATION, LOCAL, Principal, Principals, Role, bearer
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hotplug.brokers import IBrokerGateway
-    from hotplug.brokers._view import Desk
+    from hotplug.brokers._hosting._view import Desk
     from hotplug_broker_grpc._wire import Context, Metadata
 
 __all__ = ["UNREAL", "Call", "Counter", "REQUEST_ID"]

@@ -171,7 +171,7 @@ class IdentityClaims(BrokerWorld):
 
 
 def _final_methods() -> set[str]:
-    from hotplug.brokers._gateway import own_names
+    from hotplug.brokers._template._gateway import own_names
 
     return set(own_names())
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hotplug.brokers import ReplacePolicy
-from hotplug.brokers._handover import Handover
+from hotplug.brokers._hosting._view import view_of
 from hotplug.brokers._settings import Seat
-from hotplug.brokers._view import view_of
+from hotplug.brokers._template._handover import Handover
 from hotplug.errors import GatewayReplaced, OrderNotFound, PermissionDenied
 from hotplug.market import Attribution, CancelScope, Capability, Order, OrderChange, OrderRef, OrderStatus
 from hotplug.testing._brokers._streams import end_of

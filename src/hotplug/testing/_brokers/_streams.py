@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-from hotplug.brokers._book import Book
+from hotplug.brokers._orders._book import Book
 from hotplug.market import Capability, Gap, Order, OrderStatus, Snapshot
 from hotplug.testing._brokers._story import claim_story
 from hotplug.testing._brokers._world import BrokerWorld, needs, template_of
