@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import thorough
+
 ADDER = "def adder(a: int, b: int) -> int:\n    return a + b\n"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What could be played for ever is played in full where the real services are."""
+    thorough.in_full = config.getoption("--real-services")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays to the end: no garbage collection walks through it again, and tests do many."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
+    """What a file of tests imported stays to the end, too."""
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture
@@ -172,6 +201,16 @@ def acme(environment, monkeypatch):
         state=state,
         parse=hotplug.Config.parse,
     )
+
+
+@pytest.fixture
+def home():
+    """The loop of a host, in a thread of its own."""
+    from hotplug._lifecycle import HomeLoop
+
+    home = HomeLoop.own("test home")
+    yield home
+    home.close()
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from hotplug.market import (
     OrderUpdate,
     Side,
 )
+from thorough import part_of
 
 QTY = 4
 ACCOUNTS = ("A", "B")
@@ -407,7 +408,7 @@ class BookAgainstModel(RuleBasedStateMachine):
 
 
 BookAgainstModel.TestCase.settings = settings(
-    max_examples=120,
+    max_examples=part_of(120),
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

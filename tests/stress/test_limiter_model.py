@@ -18,6 +18,7 @@ from hotplug.brokers._limits._limiter import Limiter, RateWindow
 from hotplug.errors import Outcome, RateLimited
 from hotplug.market import RateLimitSeen
 from racing import in_threads
+from thorough import part_of
 from virtual_time import VirtualLoop, run_virtual
 
 CALLS = ("place", "query", "cancel")
@@ -278,7 +279,7 @@ def check_refusals(world: World, stories: list[Story]) -> None:
             ), f"{story} was refused and could have gone at {tick}"
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=part_of(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(worlds())
 def test_the_venue_never_counts_more(world):
     """
@@ -302,7 +303,7 @@ def test_the_venue_never_counts_more(world):
     run_virtual(main)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=part_of(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(worlds(sightings=True))
 def test_foreign_calls_never_let_more_through(world):
     """
@@ -329,7 +330,7 @@ def test_fifty_calls_at_once_in_real_time(seed):
     """
     Fifty calls at once, each with its own jitter: the venue gets ten in no window, in the order of asking.
     """
-    window, arrivals, order = 0.06, [], []
+    window, arrivals, order = 0.03, [], []
     limiter = Limiter([RateWindow("orders", limit=10, window=window)])
     chance = random.Random(seed)
 

@@ -24,6 +24,7 @@ from hotplug.errors import (
     NotRegisteredError,
 )
 from hotplug.registry import UniversalRegistry
+from thorough import part_of
 
 keys = st.sampled_from("abcd")
 tags = st.lists(st.sampled_from("xy"), max_size=2)
@@ -222,7 +223,7 @@ class RegistryAgainstDict(RuleBasedStateMachine):
 
 
 RegistryAgainstDict.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=part_of(60),
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

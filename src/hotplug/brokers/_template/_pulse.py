@@ -137,7 +137,7 @@ class Pulse:
         async def ask(held: Held) -> None:
             async with turn:
                 # Each has its own time: one that is not answered takes none of the others'.
-                await core.line.establish(held, time.monotonic() + core.gateway.default_deadline)
+                await core.survey.establish(held, time.monotonic() + core.gateway.default_deadline)
 
         await asyncio.gather(*map(ask, doubtful))
         for held in tuple(core.book.open()):
@@ -167,6 +167,7 @@ class Pulse:
             held.asks = 0
             return False
         first, longest = ASK_AGAIN
+        first = min(first, self._core.gateway.check_interval)
         pause = min(longest, first * 2.0 ** min(held.asks, 10))
         return time.monotonic() - held.asked_at >= pause
 
