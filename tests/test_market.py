@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import decimal
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -35,6 +36,8 @@ from hotplug.market import (
     RateLimit,
     RateLimitSeen,
     Side,
+    Snapshot,
+    StatusChange,
     TimeInForce,
     to_decimal,
     to_utc,
@@ -254,6 +257,41 @@ def test_what_is_left_of_an_order_is_derived(status, leaves):
 
     assert order.leaves_qty == leaves
     assert dataclasses.replace(order, leaves_qty=Decimal(5)).leaves_qty == 5
+
+
+def test_what_is_left_is_exact_in_any_decimal_context():
+    """
+    Whoever made its task round all that is reckoned there rounds no order.
+    """
+    with decimal.localcontext(prec=3):
+        order = Order(symbol="A", side=Side.BUY, qty=123456, filled_qty=1, status=OrderStatus.NEW)
+
+    assert order.leaves_qty == 123455
+
+
+def test_what_a_snapshot_holds_cannot_be_changed():
+    """
+    It keeps tuples of its own, whatever it was made of; ``None`` stays what the venue cannot tell.
+    """
+    fills = [Fill(**FILL)]
+    shot = Snapshot(orders=[], fills=fills, positions=iter(()), balances=None, cursor=None)
+    fills.clear()
+
+    assert (shot.orders, len(shot.fills), shot.positions, shot.balances) == ((), 1, (), None)
+    assert hash(shot) == hash(dataclasses.replace(shot))
+
+
+def test_the_clock_of_a_process_is_nobodys_difference():
+    """
+    Two status changes that say the same are the same, whenever they were.
+    """
+    now, later = (
+        StatusChange(old=GatewayStatus.CREATED, new=GatewayStatus.CONNECTING, reason="go", monotonic_ns=when)
+        for when in (None, 5)
+    )
+
+    assert now == later
+    assert hash(now) == hash(later)
 
 
 def test_an_order_names_itself():

@@ -16,6 +16,7 @@ __all__ = [
     "settle_optional_times",
     "settle_tags",
     "settle_times",
+    "settle_tuple",
     "settle_word",
     "to_decimal",
     "to_utc",
@@ -89,6 +90,13 @@ def settle_tags(record: object, value: Iterable[object]) -> None:
     if isinstance(value, str) or not all(isinstance(tag, str) for tag in tags):
         raise TypeError(f"tags must be strings in a tuple, not {value!r}")
     _assign(record, "tags", tags)
+
+
+def settle_tuple(record: object, name: str) -> None:
+    """Make the named field a tuple, unless it is ``None``: what a record holds stays as it is."""
+    value = getattr(record, name)
+    if value is not None and type(value) is not tuple:
+        _assign(record, name, tuple(value))
 
 
 def settle_word(name: str, value: object, kind: type[Enum]) -> None:

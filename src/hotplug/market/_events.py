@@ -9,7 +9,13 @@ from decimal import Decimal  # noqa: TC003
 from typing import TypeAlias
 
 from hotplug._records import FrozenDict
-from hotplug.market._checks import settle_optional_decimals, settle_optional_times, settle_times, settle_word
+from hotplug.market._checks import (
+    settle_optional_decimals,
+    settle_optional_times,
+    settle_times,
+    settle_tuple,
+    settle_word,
+)
 from hotplug.market._orders import Balance, Fill, Order, Position
 from hotplug.market._words import GatewayStatus, HealthState, OrderStatus
 
@@ -42,14 +48,24 @@ class Snapshot:
     balances: tuple[Balance, ...] | None
     cursor: str | None
 
+    def __post_init__(self) -> None:
+        for name in ("orders", "fills", "positions", "balances"):
+            settle_tuple(self, name)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusChange:
-    """The gateway went from one state of its life to the next."""
+    """
+    The gateway went from one state of its life to the next; the event has the time.
+
+    *monotonic_ns* is that time by the clock of its process that never jumps, in nanoseconds: for how long lay
+    between two changes. ``None`` where it was another process's.
+    """
 
     old: GatewayStatus
     new: GatewayStatus
     reason: str = ""
+    monotonic_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

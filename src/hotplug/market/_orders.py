@@ -16,6 +16,7 @@ from hotplug.market._checks import (
     settle_times,
     settle_word,
 )
+from hotplug.market._exact import EXACT
 from hotplug.market._words import Liquidity, OrderStatus, OrderType, Origin, Side, TimeInForce
 
 __all__ = [
@@ -160,7 +161,7 @@ class Order:
         settle_word("status", self.status, OrderStatus)
         settle_decimals(self, "qty", "filled_qty")
         if self.leaves_qty is _DERIVED:
-            leaves = _ZERO if self.status.terminal else self.qty - self.filled_qty
+            leaves = _ZERO if self.status.terminal else EXACT.subtract(self.qty, self.filled_qty)
             object.__setattr__(self, "leaves_qty", leaves)
         settle_decimals(self, "leaves_qty")
         settle_optional_decimals(self, "price", "stop_price", "avg_price")
@@ -193,6 +194,7 @@ class Fill:
 
     def __post_init__(self) -> None:
         settle_word("side", self.side, Side)
+        settle_word("liquidity", self.liquidity, Liquidity)
         settle_decimals(self, "qty", "price", "fee")
         settle_times(self, "time")
 
