@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from datetime import UTC, datetime
+from decimal import Decimal, localcontext
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hotplug.brokers._orders._book import Book
 from hotplug.brokers._orders._held import Held, Phase
 from hotplug.brokers._settings import OPERATOR
 from hotplug.errors import Outcome
-from hotplug.market import OrderStatus, OrderUpdate
+from hotplug.market import Balance, OrderStatus, OrderUpdate, Side
 from puppets import fill, limit, order_at_venue
 
 
@@ -158,3 +159,42 @@ def test_early_fills_find_their_order_as_soon_as_its_id_is_known(restarted, way)
     assert held.order.filled_qty == (2 if way == "fill" else 1)
     assert other.order.filled_qty == 0
     assert not next(book.fills()).late
+
+
+def test_sums_are_exact_in_any_decimal_context():
+    """What adds up rounds nothing, whatever the caller's context; averages have 28 digits."""
+    qty = "12345678901234567890.123456789012345678"
+    with localcontext(prec=3):
+        book = Book("book")
+        held = book.hold(limit("a", qty=qty), "default", OPERATOR.attribution)
+        book.intend(held)
+        answered(book, held, "v-a")
+        price, higher = Decimal("10.1234567"), Decimal("11.1234567")
+        book.fill(fill(qty="12345678901234567890", price=price))
+        left = held.order.leaves_qty
+        book.fill(fill(qty="0.123456789012345677", price=price, trade="t2"))
+        book.fill(fill(None, qty="1.00001", trade="sold", side=Side.SELL, price=higher))
+        [position] = book.positions.all()
+
+    order = held.order
+    assert (str(order.filled_qty), order.status) == (qty[:-1] + "7", OrderStatus.PARTIALLY_FILLED)
+    assert (str(left), str(order.leaves_qty)) == ("0.123456789012345678", "1E-18")
+    assert (order.avg_price, position.avg_price) == (price, price)
+    assert str(position.qty) == "12345678901234567889.123446789012345677"
+    assert position.realized_pnl == Decimal("1.00001")
+
+
+def test_events_have_the_time_of_their_account(journal):
+    """A simulated venue has a time of its own: what happens there is the same each time, that included."""
+    then = datetime(2024, 1, 2, tzinfo=UTC)
+    book = Book("book", journal=FileJournal(journal))
+    book.time_of = lambda account: then
+    held = sending(book)
+    answered(book, held, "v-a")
+    book.fill(fill())
+    book.balance(Balance(account="default", currency="USD", total=1, available=1, locked=0))
+
+    times = [line["time"] for line in book.log.lines() if line["event"] != "open"]
+    book.log.close()
+    assert set(times) == {then.isoformat().replace("+00:00", "Z")}
+    assert len(times) == 5

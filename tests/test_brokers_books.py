@@ -8,7 +8,6 @@ from decimal import Decimal
 
 import pytest
 
-from hotplug._lifecycle import HomeLoop
 from hotplug._records import PluginRecord
 from hotplug.brokers import BookSettings, BrokerRegistry, ReplacePolicy
 from hotplug.brokers._events._journal import FileJournal
@@ -24,31 +23,12 @@ from hotplug.errors import (
     LiveRefused,
     OrderDenied,
 )
-from hotplug.market import Environment, OrderRequest, OrderType, Side, TimeInForce
+from hotplug.market import Environment
 from hotplug_broker_mock import MockBroker, MockVenue
+from placing import request
 from strangers import StrangeGateway
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-
-
-def request(name="x", **changes):
-    facts = {
-        "symbol": "X",
-        "side": Side.BUY,
-        "qty": Decimal(1),
-        "type": OrderType.LIMIT,
-        "price": Decimal(5),
-        "tif": TimeInForce.GTC,
-        "client_order_id": name,
-    }
-    return OrderRequest(**{**facts, **changes})
-
-
-@pytest.fixture
-def home():
-    home = HomeLoop.own("test home")
-    yield home
-    home.close()
 
 
 @pytest.fixture

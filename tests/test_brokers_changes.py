@@ -114,8 +114,9 @@ def test_a_refused_cancel_leaves_the_order_as_it_was():
     run(story)
 
 
-def test_cancels_are_asked_again_where_nobody_answered():
+def test_cancels_are_asked_again_where_nobody_answered(monkeypatch):
     """A cancel changes nothing when it arrives twice: it is tried up to three times."""
+    monkeypatch.setattr("hotplug.brokers._template._changes.RETRY_PAUSE", 0.01)
 
     async def story():
         gateway = await with_order()

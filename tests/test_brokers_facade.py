@@ -27,8 +27,9 @@ from hotplug.errors import (
     PermissionDenied,
     SyncCallOnLoop,
 )
-from hotplug.market import OrderChange, OrderRef, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
+from hotplug.market import OrderChange, OrderRef, OrderStatus
 from hotplug_broker_mock import MockBroker
+from placing import request
 from strangers import NOW, StrangeGateway
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -36,30 +37,10 @@ ADA = UserExecutionContext("ada")
 GRANTS = {"accounts": {"ada": ("A1",)}}
 
 
-def request(name="x", **changes):
-    facts = {
-        "symbol": "X",
-        "side": Side.BUY,
-        "qty": Decimal(1),
-        "type": OrderType.LIMIT,
-        "price": Decimal(5),
-        "tif": TimeInForce.GTC,
-        "client_order_id": name,
-    }
-    return OrderRequest(**{**facts, **changes})
-
-
 async def turning(until):
     """Let the loop turn until the thread's event is set."""
     while not until.is_set():  # noqa: ASYNC110 - it belongs to another thread
         await asyncio.sleep(0)
-
-
-@pytest.fixture
-def home():
-    home = HomeLoop.own("test home")
-    yield home
-    home.close()
 
 
 @pytest.fixture
@@ -228,6 +209,26 @@ def test_a_deadline_is_the_gateways_first():
             front.get_open_orders(deadline=deadline)
     home.close()
     assert told == [10.0, 0.5]
+
+
+@pytest.mark.parametrize("context", [None, ADA])
+def test_without_a_deadline_it_is_the_gateways_own(registry, context):
+    """
+    What the gateway declares holds for who cannot await as well, also through a view.
+    """
+    told = []
+
+    class Declaring(StrangeGateway):
+        default_deadline = 0.25
+
+        async def get_open_orders(self, *, deadline=None):
+            told.append(deadline)
+            return ()
+
+    registry.register("main", Declaring(), metadata=GRANTS)
+
+    assert registry.sync("main", context).get_open_orders() == ()
+    assert told == [0.25]
 
 
 def test_a_loop_that_does_not_come_round(registry, blocked, monkeypatch):

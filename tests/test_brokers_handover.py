@@ -237,7 +237,7 @@ def test_what_drains_for_the_next_one_says_so():
     async def story():
         old, new = await pair()
         await old.place_order(limit("a"))
-        handover = Handover(old, new, P.DRAIN, 5, drain_limit=0.2)
+        handover = Handover(old, new, P.DRAIN, 5, drain_limit=0.06)
         beginning = asyncio.ensure_future(handover.begin())
         await new.settled()
         await until(lambda: old.status is GatewayStatus.DRAINING)
@@ -245,7 +245,7 @@ def test_what_drains_for_the_next_one_says_so():
         error = await refusal(old.place_order(limit("b")))
         assert (type(error), error.outcome) == (GatewayNotReady, "NOT_SENT")
         assert "DRAINING" in str(error)
-        assert "draining was not finished within 0.2 s" in str(await refusal(beginning))
+        assert "draining was not finished within 0.06 s" in str(await refusal(beginning))
         assert (old.status, old.well) == (GatewayStatus.READY, True)
         await old.place_order(limit("b"))
 
@@ -270,7 +270,7 @@ def test_what_is_not_there_any_more_is_connected_when_taken_back(how):
     async def story():
         old, new = await pair(reconnect_delays=(30.0, 30.0))
         await old.place_order(limit("a"))
-        beginning = asyncio.ensure_future(Handover(old, new, P.DRAIN, 5, drain_limit=0.2).begin())
+        beginning = asyncio.ensure_future(Handover(old, new, P.DRAIN, 5, drain_limit=0.06).begin())
         await until(lambda: old.status is GatewayStatus.DRAINING)
         if how == "lost":
             old.report(ConnectionLost(reason="cut"))

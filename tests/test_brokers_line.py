@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from decimal import Decimal
 
 import pytest
@@ -59,10 +60,10 @@ def statuses(gateway):
 
 
 def test_a_life_goes_by_the_table():
-    """Connecting, serving, leaving: each transition is in the published table, and an event with a reason."""
+    """Each transition is in the published table, and an event with a reason and monotonic time."""
 
     async def story():
-        gateway = Puppet()
+        gateway, before = Puppet(), time.monotonic_ns()
         stream = gateway.events()
         await gateway.connect()
         await gateway.connect()
@@ -78,6 +79,8 @@ def test_a_life_goes_by_the_table():
         ]
         assert all(isinstance(change, StatusChange) and change.reason for change in told)
         assert all(change.new in GATEWAY_TRANSITIONS[change.old] for change in told)
+        times = [before, *(change.monotonic_ns for change in told), time.monotonic_ns()]
+        assert times == sorted(times)
         assert [name for name, _ in gateway.calls] == ["connect", "snapshot", "disconnect"]
 
     run(story)
@@ -202,6 +205,20 @@ def test_a_disconnect_that_raises_or_hangs_is_logged(monkeypatch, caplog):
         run(story)
     assert "half open" in caplog.text
     assert "TimeoutError" in caplog.text
+
+
+def test_a_disconnect_keeps_to_its_deadline(monkeypatch):
+    """A ``_disconnect`` that hangs takes no longer than the caller has, though it could have more."""
+    monkeypatch.setattr("hotplug.brokers._template._line.CLEAN_UP", 60.0)
+
+    async def story():
+        gateway = await connected(Puppet())
+        gateway.script["disconnect"] = Hanging()
+        async with asyncio.timeout(10):
+            await gateway.disconnect(deadline=0.01)
+        assert gateway.status is G.DISCONNECTED
+
+    run(story)
 
 
 # -- synchronise --------------------------------------------------------------------------------------
@@ -779,7 +796,7 @@ def test_nothing_is_established_without_a_line():
         held = gateway.book.get("default", "a")
         await gateway.disconnect()
         gateway.calls.clear()
-        assert not await gateway._core.line.establish(held, 0.0)
+        assert not await gateway._core.survey.establish(held, 0.0)
         assert gateway.calls == []
 
     run(story)

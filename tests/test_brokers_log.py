@@ -33,6 +33,8 @@ from hotplug.market import (
     Snapshot,
 )
 from racing import DEADLINE, in_threads, until_it_stands
+from reading import read, read_all
+from thorough import part_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -54,16 +56,6 @@ async def no_snapshot() -> Snapshot:
 
 def numbers(events) -> list[int]:
     return [int(event.payload.qty) for event in events]
-
-
-async def read(stream: EventStream, count: int) -> list[BrokerEvent]:
-    async with asyncio.timeout(DEADLINE):
-        return [await anext(stream) for _ in range(count)]
-
-
-async def read_all(stream: EventStream) -> list[BrokerEvent]:
-    async with asyncio.timeout(DEADLINE):
-        return [event async for event in stream]
 
 
 async def waits(stream: EventStream) -> asyncio.Task[BrokerEvent]:
@@ -1452,4 +1444,4 @@ def last_number(text: bytes) -> int:
 
 
 TestLogAgainstList = LogAgainstList.TestCase
-TestLogAgainstList.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestLogAgainstList.settings = settings(max_examples=part_of(100), stateful_step_count=40, deadline=None)

@@ -13,6 +13,17 @@ from hotplug.brokers import BookSettings, OrderLimits, ReplacePolicy
 from hotplug.brokers._hosting._options import checked_settings, settings_from
 
 
+@pytest.mark.parametrize("name", ["max_qty", "max_notional", "price_collar_pct"])
+def test_amounts_are_exact(name):
+    """
+    An int is one, a float is a TypeError.
+    """
+    assert getattr(OrderLimits(**{name: 3}), name) == Decimal(3)
+    assert type(getattr(OrderLimits(**{name: 3}), name)) is Decimal
+    with pytest.raises(TypeError, match=name):
+        OrderLimits(**{name: 1.5})
+
+
 def test_every_option_is_read():
     """
     A table with every option becomes the settings that it spells; what belongs to others is left alone.

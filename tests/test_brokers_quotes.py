@@ -19,6 +19,8 @@ from hotplug.brokers._events import _quotes
 from hotplug.brokers._events._quotes import QuoteBoard, QuoteStream
 from hotplug.market import Quote
 from racing import DEADLINE, in_threads
+from reading import read, read_all
+from thorough import part_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -29,16 +31,6 @@ def quote(symbol: str, bid: int) -> Quote:
 
 def told(quotes) -> list[tuple[str, int]]:
     return [(each.symbol, int(each.bid)) for each in quotes]
-
-
-async def read(stream: QuoteStream, count: int) -> list[Quote]:
-    async with asyncio.timeout(DEADLINE):
-        return [await anext(stream) for _ in range(count)]
-
-
-async def read_all(stream: QuoteStream) -> list[Quote]:
-    async with asyncio.timeout(DEADLINE):
-        return [each async for each in stream]
 
 
 async def waits(stream: QuoteStream) -> asyncio.Task[Quote]:
@@ -524,4 +516,4 @@ class BoardAgainstDicts(RuleBasedStateMachine):
 
 
 TestBoardAgainstDicts = BoardAgainstDicts.TestCase
-TestBoardAgainstDicts.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestBoardAgainstDicts.settings = settings(max_examples=part_of(100), stateful_step_count=30, deadline=None)

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import pytest
 
@@ -653,6 +653,29 @@ def test_steps_of_the_venue_are_kept(request_, code):
     run(story)
 
 
+def test_steps_are_asked_for_anew_by_each_session():
+    """
+    What a symbol's steps were in the last session is nobody's word on how they are in this one.
+    """
+
+    class Listed(Puppet):
+        capabilities = frozenset({Capability.INSTRUMENTS})
+
+        async def _instrument(self, symbol):
+            return await self._do("instrument", symbol, lambda: instrument(symbol))
+
+    async def story():
+        gateway = await connected(Listed())
+        await gateway.place_order(limit("a"))
+        await gateway.disconnect()
+        gateway.script["instrument"] = instrument("ACME", tick_size=Decimal(3))
+        await gateway.connect()
+        assert (await refusal(gateway.place_order(limit("b")))).code == "off_tick"
+        await gateway.disconnect()
+
+    run(story)
+
+
 LIMITS = [
     (OrderLimits(max_qty=Decimal(1)), limit(), "limit_max_qty"),
     (OrderLimits(symbols=frozenset({"OTHER"})), limit(), "limit_symbols"),
@@ -966,7 +989,7 @@ def test_a_snapshot_must_be_one():
         gateway.script["place"] = [ValueError("bug")]
         gateway.script["query"] = lambda: "no order"
         await refusal(gateway.place_order(limit("a")))
-        await gateway._core.line.establish(
+        await gateway._core.survey.establish(
             gateway.book.get("default", "a"), asyncio.get_running_loop().time() + 5
         )
         assert "not an Order" in gateway.info.last_error
@@ -1180,7 +1203,7 @@ def test_a_journal_that_outgrew_its_size_begins_anew(tmp_path, monkeypatch, capl
     run(lambda: story(1 << 20))
     if disk == "full":
         monkeypatch.setattr(FileJournal, "rotate", _no_space)
-    monkeypatch.setattr("hotplug.brokers._orders._book.DAY", 0.0)
+    monkeypatch.setattr("hotplug.brokers._orders._recall.DAY", 0.0)
     run(lambda: story(500))
     monkeypatch.undo()
     old = []
@@ -1357,9 +1380,33 @@ def test_figures_beyond_all_reckoning_are_denied(cached):
         gateway = await connected(Listed())
         if cached:
             await gateway.place_order(limit("first"))
-        error = await refusal(gateway.place_order(limit("a", price=Decimal("1e40"))))
+        error = await refusal(gateway.place_order(limit("a", price=Decimal("1e400"))))
         assert (type(error), error.code, error.outcome) == (OrderDenied, "unexpected", "NOT_SENT")
         assert gateway.book.get("default", "a") is None
+        await gateway.disconnect()
+
+    run(story)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_steps_are_exact_in_any_decimal_context(cached):
+    """Who places an order in a task that rounds to three digits is neither refused nor let through for it."""
+
+    class Listed(Puppet):
+        capabilities = frozenset({Capability.INSTRUMENTS, Capability.QUOTES})
+
+        async def _instrument(self, symbol):
+            return instrument(symbol)
+
+    async def story():
+        gateway = await connected(Listed())
+        if cached:
+            await gateway.place_order(limit("first"))
+        with localcontext(prec=3):
+            await gateway.place_order(limit("whole", qty=12345, price="1000.5"))
+            for name, qty, price in (("lot", "12345.5", "1000.5"), ("tick", "12345", "1000.7")):
+                error = await refusal(gateway.place_order(limit(name, qty=qty, price=price)))
+                assert error.code == f"off_{name}"
         await gateway.disconnect()
 
     run(story)

@@ -39,36 +39,20 @@ from hotplug.market import (
     Order,
     OrderChange,
     OrderRef,
-    OrderRequest,
     OrderStatus,
-    OrderType,
     Origin,
     Quote,
-    Side,
     Snapshot,
-    TimeInForce,
 )
 from hotplug_broker_mock import MockBroker
 from hotplug_broker_paper import PaperBroker
+from placing import request
 from strangers import NOW, StrangeGateway, StrangeMarket
 
 ADA = UserExecutionContext("ada", metadata={"strategy": "momentum"})
 BOB = UserExecutionContext("bob")
 GRANTS = {"accounts": {"ada": ("A1",), "bob": ("B1",), "cleo": ("A1", "C1")}}
 ONE = Decimal(1)
-
-
-def request(name="x", **changes):
-    facts = {
-        "symbol": "X",
-        "side": Side.BUY,
-        "qty": ONE,
-        "type": OrderType.LIMIT,
-        "price": Decimal(5),
-        "tif": TimeInForce.GTC,
-        "client_order_id": name,
-    }
-    return OrderRequest(**{**facts, **changes})
 
 
 def bar(number=1):

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hotplug._lifecycle import HomeLoop
 from hotplug.brokers import BrokerRegistry
 from hotplug.brokers._hosting import _watch as watching
 from hotplug.brokers._hosting._blame import blocking
@@ -38,13 +37,6 @@ def until(condition):
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
         pause.wait(0.001)
-
-
-@pytest.fixture
-def home():
-    home = HomeLoop.own("test home")
-    yield home
-    home.close()
 
 
 @pytest.fixture

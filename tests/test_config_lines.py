@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hotplug._config import Config
 from hotplug._config._lines import lines_of
+from thorough import part_of
 
 ALL_SORTS = '''\
 # a comment = 1
@@ -231,7 +232,7 @@ def paths_of(value, path=()):
         yield from paths_of(inner, (*path, step))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=part_of(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TABLES, st.data())
 def test_generated(table, data):
     """

@@ -289,7 +289,7 @@ def test_a_hook_that_hangs_is_given_up_and_tried_after_a_refresh(world, monkeypa
     monkeypatch.setitem(sys.modules, "acme_gate", module)
     install_hooks(world, code, name="acme-slow")
 
-    with host_of(world, "[host]\nload_timeout = 0.5") as host:
+    with host_of(world, "[host]\nload_timeout = 0.2") as host:
         before = {status.name: status.state for status in host.plugins}
         module.gate.set()
         host.refresh()

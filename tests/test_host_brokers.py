@@ -126,6 +126,7 @@ def world(environment, monkeypatch, tmp_path):
         "broker_id": key,
         "environment": hotplug.market.Environment(environment),
         "concurrent_sessions": inside.concurrent,
+        "check_interval": 0.02,
     }
     inside.concurrent = True
     inside.together = threading.Barrier(1)
@@ -970,10 +971,10 @@ def test_a_change_waits_for_a_drain_as_long_as_the_host_says(world, monkeypatch)
     """
     world.broker()
     text = "[brokers.main]\nplugin='acme'\nconnect=true\npolicy='drain'\nsettings={{size={}}}"
-    with world.host(text.format(1), drain=0.3) as host:
+    with world.host(text.format(1), drain=0.1) as host:
         old = host.brokers.get("main")
         host.brokers.sync("main").place_order(request("x"))
-        with pytest.raises(PluginError, match=r"draining was not finished within 0.3 s"):
+        with pytest.raises(PluginError, match=r"draining was not finished within 0.1 s"):
             host.apply(world.parse(text.format(2)))
         assert (host.brokers.get("main"), host.brokers.info("main").status) == (old, "READY")
         assert host.brokers.get_healthy() == (old,)
@@ -1142,7 +1143,7 @@ def test_what_nobody_knows_is_found_out_while_it_drains(world):
     An UNKNOWN order counts as open: the gateway drains, goes on asking, and goes when it knows.
     """
     world.broker()
-    with world.host(MAIN) as host:
+    with world.host(MAIN, drain=0.2) as host:
         front, gateway = host.brokers.sync("main"), host.brokers.get("main")
         world.venue.mute()
         world.venue.on("place", fault="timeout_after")
@@ -1155,8 +1156,9 @@ def test_what_nobody_knows_is_found_out_while_it_drains(world):
 
         world.venue.cancel("x")
         silent()
+        until(lambda: not list(gateway.book.open()))
+        world.venue.resume()  # the send, which hung until now, and is waited for
         until(lambda: gateway.info.status == "DISCONNECTED")
-        world.venue.resume()
     assert host.close().open_orders == ()
 
 

@@ -353,7 +353,7 @@ def test_a_constructor_that_hangs_is_not_tried_again(acme):
     """
     acme.plugin("slow", "def __init__(self):\n    log.append('tried')\n    gate.wait(20)")
 
-    with acme.host("[host]\nload_timeout = 0.3") as host:
+    with acme.host("[host]\nload_timeout = 0.1") as host:
         for _ in range(3):
             with pytest.raises(PluginTimeoutError, match="construction did not finish"):
                 host.registry("things").get("slow")
@@ -526,7 +526,7 @@ def test_a_plugin_that_blocks_the_home_loop_is_given_up(acme, monkeypatch):
     """
     A coroutine that never awaits blocks the loop of all: it is timed out and named, and the host closes.
     """
-    monkeypatch.setattr("hotplug._host._follow.TURN", 0.3)
+    monkeypatch.setattr("hotplug._host._follow.TURN", 0.1)
     acme.plugin("bad", "async def start(self): gate.wait(20)", group="acme.engines")
 
     with acme.host("[host]\nload_timeout = 0.1\ndrain_timeout = 0.1\n[engines.bad]") as host:

@@ -27,6 +27,7 @@ from hotplug._records import PluginRecord
 from hotplug._signature import Parameter, Secret, arguments, convert, fit, settings_of
 from hotplug.context import UserExecutionContext
 from hotplug.errors import InvalidArgumentsError, SchemaError, SettingsError
+from thorough import part_of
 
 if TYPE_CHECKING:
     from nowhere import Missing  # type: ignore[import-not-found]
@@ -679,7 +680,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=part_of(100), deadline=None)
 @given(PLAIN)
 def test_untyped_settings_pass_unchanged(value):
     """
@@ -719,7 +720,7 @@ EVERYTHING = st.builds(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=part_of(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(EVERYTHING)
 def test_round_trip(thing):
     """

@@ -98,13 +98,13 @@ class Rig(BrokerContract):
     """The whole suite on a `MockVenue`; *kind* makes the broker."""
 
     accounts = ("A1", "B2")
-    short = 0.2
+    short = 0.1
     kind = MockBroker
     stage = None
 
     def made(self):
         return type(self).kind(
-            venue=self.stage, check_interval=0.05, reconnect_delays=(0.01, 0.1), default_deadline=self.soon
+            venue=self.stage, check_interval=0.02, reconnect_delays=(0.01, 0.1), default_deadline=self.soon
         )
 
     def make_broker(self):
@@ -116,7 +116,7 @@ class Rig(BrokerContract):
 
     def make_limited(self):
         broker = self.make_broker()
-        broker.rate_windows = (RateWindow("orders", limit=5, window=0.1),)
+        broker.rate_windows = (RateWindow("orders", limit=5, window=0.02),)
         return broker
 
     def faults(self):
@@ -396,6 +396,25 @@ class StaysBroken(MockBroker):
             raise
 
 
+@breaks("an_accepted_order_is_open_until_it_is_cancelled", says="it hangs")
+class NeverSaysGoodbye(MockBroker):
+    async def _disconnect(self):
+        await super()._disconnect()
+        await asyncio.Event().wait()
+
+
+@breaks("the_venue_has_what_was_ordered", says="the snapshot has 0 of it")
+class SeesNothing(MockBroker):
+    async def _snapshot(self):
+        return dataclasses.replace(await super()._snapshot(), orders=())
+
+
+@breaks("the_venue_has_what_was_ordered", says="its id is")
+class NamesItAnew(MockBroker):
+    async def _place(self, order):
+        return await super()._place(dataclasses.replace(order, client_order_id="mine"))
+
+
 @breaks("disconnecting_awaits_what_is_in_flight", says="disconnect() did not wait")
 class LeavesAtOnce(Plain):
     async def disconnect(self, drain=True, *, deadline=None):
@@ -637,6 +656,7 @@ class SendsItAgain(Plain):
 
 
 @breaks("the_same_request_is_one_order", says="2 times, not once")
+@breaks("the_venue_has_what_was_ordered", says="the snapshot has 2 of it")
 class SendsEachTwice(MockBroker):
     async def _place(self, order):
         await super()._place(order)
@@ -1196,7 +1216,7 @@ class Hasty:
     """As impatient as will do for what is broken anyhow."""
 
     soon = 0.4
-    short = 0.05
+    short = 0.1
     time_limit = 2.0
     longest_pause = 0.05
 

@@ -26,13 +26,13 @@ from hotplug.brokers._limits._limiter import Limiter
 from hotplug.brokers._orders._book import Book
 from hotplug.brokers._settings import BookSettings, OrderLimits
 from hotplug.market import Environment, Order, OrderRequest, OrderStatus, OrderType, Side, Snapshot
+from measuring import Case, interleaved, show
 from strangers import StrangeGateway
 
 ORDERS = 1000
 ROUNDS = 15
 PLENTY = 10**9
 NOTHING = Snapshot(orders=None, fills=None, positions=None, balances=None, cursor=None)
-Case = Callable[[], object]
 
 
 class Venue(BrokerGateway):
@@ -73,29 +73,6 @@ def orders(mark: object) -> list[OrderRequest]:
         )
         for number in range(ORDERS)
     ]
-
-
-def show(benchmark: Any, title: str, numbers: dict[str, float], unit: str, bars: dict[str, float]) -> None:
-    """Print the table and keep it with the benchmark."""
-    print(f"\n{title}")
-    for name, number in sorted(numbers.items(), key=lambda pair: pair[1]):
-        bar = f"   bar {bars[name]:g}" if name in bars else ""
-        print(f"  {name:<44} {number:>10.3f} {unit}{bar}")
-    benchmark.extra_info.update({f"{title}: {name}": round(number, 4) for name, number in numbers.items()})
-
-
-def interleaved(cases: dict[str, Case], rounds: int, each: int) -> dict[str, float]:
-    """The median thread CPU time of each case, in microseconds of each of so many; rounds run all of them."""
-    samples: dict[str, list[int]] = {name: [] for name in cases}
-    names = list(cases)
-    for number in range(rounds + 2):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            started = time.thread_time_ns()
-            cases[name]()
-            taken = time.thread_time_ns() - started
-            if number >= 2:
-                samples[name].append(taken)
-    return {name: statistics.median(taken) / each / 1000 for name, taken in samples.items()}
 
 
 # -- placing ---------------------------------------------------------------------------------------

@@ -219,7 +219,7 @@ def test_an_order_that_never_arrives(can_query):
 
     async def test():
         venue = MockVenue()
-        async with connected_to(venue, can_query=can_query) as broker:
+        async with connected_to(venue, can_query=can_query, not_found_final_after=0.05) as broker:
             venue.on("place", fault="timeout_before")
             assert await told(broker.place_order(an_order(), deadline=0.05)) is Outcome.UNKNOWN
             await until(becomes(broker, OrderStatus.REJECTED))

@@ -169,7 +169,7 @@ class Loopback:
         self.received.append(seen)
         fault = self._fault(call)
         if fault is not None and fault.delay:
-            await asyncio.sleep(fault.delay)
+            await self._held_up(fault.delay)
         if fault is not None and fault.then == "pass":
             fault = None
         if fault is not None and fault.when == "before":
@@ -179,6 +179,12 @@ class Loopback:
             return await self._go_wrong(fault, seen, answer)
         seen.status = answer[0]
         return answer
+
+    async def _held_up(self, seconds: float) -> None:
+        """An answer takes its time, but no longer than there is a venue."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._released.wait()
 
     def _fault(self, call: str) -> Fault | None:
         fault = next((each for each in self.faults if each.call == call), None)

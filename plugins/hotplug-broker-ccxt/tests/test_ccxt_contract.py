@@ -92,7 +92,7 @@ class TestCcxtBroker(BrokerContract):
 
     def make_limited(self) -> CcxtBroker:
         broker = self.make_broker()
-        broker.rate_windows = (RateWindow("places", 10, 0.2, weights={"place": 1}),)
+        broker.rate_windows = (RateWindow("places", 10, 0.1, weights={"place": 1}),)
         return broker
 
     def faults(self) -> Hand:

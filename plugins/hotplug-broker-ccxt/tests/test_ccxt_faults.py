@@ -74,6 +74,7 @@ def test_an_order_that_never_arrived_stays_unknown(name):
     async def story():
         async with trading(timeout=0.2, poll_interval=60.0) as (venue, broker):
             venue.fail(PLACE, when="before", **UNKNOWN_MATTER[name])
+            broker.check_interval = 0.02  # it asks for what is in doubt as soon again
             request = limit()
             with pytest.raises(BrokerError) as caught:
                 await broker.place_order(request)

@@ -185,7 +185,7 @@ def test_a_user_has_its_accounts():
 # -- connecting ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("token", [None, "wrong"])
+@pytest.mark.parametrize("token", [None, "wrong", ""])
 def test_a_wrong_token_is_an_authentication_error(token):
     """
     Not something to be tried again.
@@ -424,10 +424,11 @@ async def _stands(broker, status):
     return await status_of(broker) is status
 
 
-def test_a_lost_call_is_not_sent_again_but_asked_for():
+def test_a_lost_call_is_not_sent_again_but_asked_for(monkeypatch):
     """
     The answer did not come in time: the order stands there once, and is found.
     """
+    monkeypatch.setattr("hotplug_broker_grpc._broker.SHORTEST", 0.2)
     with far(mock()) as there:
         venue = there.gateway.venue
         venue.on("place", fault="timeout_after")
@@ -436,7 +437,7 @@ def test_a_lost_call_is_not_sent_again_but_asked_for():
         async def test():
             async with connected(there.address) as broker:
                 with pytest.raises(DeadlineExceeded) as caught:
-                    await broker.place_order(order(), deadline=0.3)
+                    await broker.place_order(order(), deadline=0.2)
                 assert caught.value.outcome is Outcome.UNKNOWN
                 await until(lambda: _stands(broker, OrderStatus.NEW))
                 assert (await broker.place_order(order())).order_id == venue.order("mine").order_id
@@ -551,12 +552,12 @@ def test_what_the_server_may_have_forgotten_stays_in_doubt(memory):
         async def test():
             async with connected(there.address) as broker:
                 _deafen(broker, "PlaceOrder")
-                broker._memory = "journal:x"
+                broker._memory.now = "journal:x"
                 ask = broker._query
                 asked = asyncio.Event()
 
                 async def query(ref):
-                    broker._memory = memory
+                    broker._memory.now = memory
                     try:
                         return await ask(ref)
                     finally:
@@ -582,7 +583,7 @@ def test_an_old_order_may_be_forgotten():
     Nobody remembers for ever what has ended: after half a day, "not found" proves nothing.
     """
     broker = GrpcBroker(target=CLOSED)
-    broker._memory = "journal:x"
+    broker._memory.now = "journal:x"
 
     def made(age):
         return Order(
@@ -593,9 +594,9 @@ def test_an_old_order_may_be_forgotten():
             created_at=None if age is None else datetime.now(UTC) - age,
         )
 
-    assert broker._may_be_forgotten(made(timedelta(days=1)))
-    assert broker._may_be_forgotten(made(None))
-    assert not broker._may_be_forgotten(made(timedelta(minutes=1)))
+    assert broker._memory.may_lack(made(timedelta(days=1)))
+    assert broker._memory.may_lack(made(None))
+    assert not broker._memory.may_lack(made(timedelta(minutes=1)))
 
 
 def test_an_order_of_an_earlier_process_is_only_over_for_a_lasting_memory():
@@ -607,10 +608,10 @@ def test_an_order_of_an_earlier_process_is_only_over_for_a_lasting_memory():
         symbol="IBM", side=Side.BUY, qty=1, status=OrderStatus.UNKNOWN, created_at=datetime.now(UTC)
     )
 
-    broker._memory = "abc"
-    assert broker._may_be_forgotten(recent)
-    broker._memory = "journal:abc"
-    assert not broker._may_be_forgotten(recent)
+    broker._memory.now = "abc"
+    assert broker._memory.may_lack(recent)
+    broker._memory.now = "journal:abc"
+    assert not broker._memory.may_lack(recent)
 
 
 def test_an_unknown_order_of_nobody_is_not_found():

@@ -7,39 +7,21 @@ from typing import ClassVar
 
 import pytest
 
-from hotplug.testing import BrokerContract, Faults
+from hotplug.testing import BrokerContract
 from hotplug_broker_grpc import GrpcBroker, Principal, Role
 from hotplug_broker_mock import MockBroker, MockVenue
 from serving import Far, far
+from venue_hand import VenueHand
 
 QUICK = {"reconnect_delays": (0.001, 0.01), "check_interval": 0.02}
 
 
-class Hand(Faults):
+class Hand(VenueHand):
     """What the suite does at the venue behind the server."""
 
     def __init__(self, venue: MockVenue, there: Far) -> None:
-        self.venue = venue
+        super().__init__(venue)
         self.there = there
-
-    def received(self) -> list[str]:
-        return [str(call.client_order_id) for call in self.venue.calls("place")]
-
-    def arrivals(self) -> list[float]:
-        return [call.time.timestamp() for call in self.venue.calls("place")]
-
-    def delay(self, seconds: float) -> None:
-        self.venue.on("place", times=None, answer_latency=seconds)
-
-    def reject_next(self) -> None:
-        self.venue.on("place", fault="reject")
-
-    def lose_answer(self) -> None:
-        self.venue.on("place", fault="timeout_after")
-        self.venue.on_report("order", lose=True)
-
-    def lose_order(self) -> None:
-        self.venue.on("place", fault="timeout_before")
 
     def disconnect(self) -> None:
         self.there.call(self._restart())
@@ -47,9 +29,6 @@ class Hand(Faults):
     async def _restart(self) -> None:
         await self.there.server.stop(0.0)
         await self.there.serve()
-
-    def fill(self, client_order_id: str) -> None:
-        self.venue.fill(client_order_id)
 
 
 class Quick(GrpcBroker):
@@ -61,13 +40,15 @@ class TestGrpcBroker(BrokerContract):
     """A mock broker, on loopback, where everybody may do everything."""
 
     accounts = ("A", "B")
+    short = 0.2
     tokens: ClassVar[dict[str, Principal]] = {}
 
     @asynccontextmanager
     async def world(self):
         self.venue = MockVenue()
         broker = MockBroker(venue=self.venue, accounts=self.accounts, not_found_final_after=0.0, **QUICK)
-        with far(broker, tokens=self.tokens) as there:
+        with far(broker, tokens=self.tokens) as there, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("hotplug_broker_grpc._broker.SHORTEST", self.short)
             self.address, self.there = there.address, there
             try:
                 yield

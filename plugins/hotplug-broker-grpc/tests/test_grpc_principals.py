@@ -79,6 +79,8 @@ def test_an_empty_token_opens_nothing():
     """
     with pytest.raises(ConfigError, match="empty"):
         Principals({"": ADA})
+    with pytest.raises(AuthenticationError):
+        Principals({"secret": ADA}).of("")
     with pytest.raises(ConfigError, match="user"):
         Principal("", None)
 

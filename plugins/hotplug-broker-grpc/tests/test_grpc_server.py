@@ -467,7 +467,7 @@ def test_of_several_brokers_one_must_be_named():
 # -- who may do what -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("token", [None, "nobody's", "ada'"])
+@pytest.mark.parametrize("token", [None, "nobody's", "ada'", ""])
 def test_without_a_token_nothing_is_told(token):
     """
     Where there are tokens, one is needed, for every method.
@@ -982,7 +982,7 @@ def test_a_deadline_travels_as_a_duration():
         broker = mock()
         broker.venue.on("place", fault="timeout_before")
         async with asked(broker) as client:
-            call = client.stub.PlaceOrder(placing(), timeout=0.5)
+            call = client.stub.PlaceOrder(placing(), timeout=0.2)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call
         error = error_from(caught.value, "placing")
@@ -1206,10 +1206,10 @@ def test_silence_is_filled_with_heartbeats():
     async def test():
         broker = mock()
         async with asked(broker) as client:
-            stream = client.follow("StreamEvents", pb.StreamEventsRequest(heartbeat=0.05))
+            stream = client.follow("StreamEvents", pb.StreamEventsRequest(heartbeat=0.02))
             await stream.read()
             beats = [await stream.read() for _ in range(3)]
-            quotes = client.follow("StreamQuotes", pb.StreamQuotesRequest(symbols=["IBM"], heartbeat=0.05))
+            quotes = client.follow("StreamQuotes", pb.StreamQuotesRequest(symbols=["IBM"], heartbeat=0.02))
             silence = [await quotes.read() for _ in range(3)]
             stream.cancel()
             quotes.cancel()
@@ -1260,7 +1260,7 @@ def test_streams_end_with_the_server():
             client = Client(channel)
             stream = client.follow("StreamEvents", pb.StreamEventsRequest(heartbeat=60.0))
             await stream.read()
-            broker.venue.on("place", answer_latency=0.2)
+            broker.venue.on("place", answer_latency=0.1)
             placing_ = asyncio.create_task(client.place())
             await broker.venue.wait_for("place")
             stopping = asyncio.create_task(server.stop(SOON))
@@ -1372,6 +1372,27 @@ def test_a_view_can_be_served():
             [placed] = [each for each in await broker.get_open_orders() if each.account == "A"]
         assert [each.client_order_id for each in snapshot.orders] == ["mine"]
         assert placed.attribution.user == "ada"
+        await broker.disconnect()
+
+    run(test())
+
+
+@pytest.mark.parametrize(("granted", "default"), [({"A"}, "A"), ({"A", "B"}, None)])
+def test_a_view_with_one_account_has_a_default(granted, default):
+    """
+    So the account may be left out over the wire where the view itself needs none.
+    """
+    from hotplug.brokers._hosting._view import view_of
+    from hotplug.brokers._settings import Seat
+    from hotplug.market import Attribution
+
+    async def test():
+        broker = mock()
+        await broker.connect()
+        view = view_of(broker, Seat(frozenset(granted), Attribution(user="ada")))
+        async with serve(view) as server, channel_to(server.address) as channel:
+            info = await Client(channel).ask("GetInfo", pb.InfoRequest())
+        assert (info.default_account if info.HasField("default_account") else None) == default
         await broker.disconnect()
 
     run(test())

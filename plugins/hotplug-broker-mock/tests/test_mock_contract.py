@@ -6,43 +6,19 @@ from typing import Any, ClassVar
 
 import pytest
 
-from hotplug.testing import BrokerContract, Faults
-from hotplug_broker_mock import MockBroker, MockVenue
+from hotplug.testing import BrokerContract
+from hotplug_broker_mock import MockBroker
+from venue_hand import VenueHand
 
 
-class Hand(Faults):
+class Hand(VenueHand):
     """What the suite does at a mock venue."""
-
-    def __init__(self, venue: MockVenue) -> None:
-        self.venue = venue
-
-    def received(self) -> list[str]:
-        return [str(call.client_order_id) for call in self.venue.calls("place")]
-
-    def arrivals(self) -> list[float]:
-        return [call.time.timestamp() for call in self.venue.calls("place")]
-
-    def delay(self, seconds: float) -> None:
-        self.venue.on("place", times=None, answer_latency=seconds)
-
-    def reject_next(self) -> None:
-        self.venue.on("place", fault="reject")
-
-    def lose_answer(self) -> None:
-        self.venue.on("place", fault="timeout_after")
-        self.venue.on_report("order", lose=True)
-
-    def lose_order(self) -> None:
-        self.venue.on("place", fault="timeout_before")
 
     def refuse_connection(self) -> None:
         self.venue.on("connect", fault="unavailable")
 
     def disconnect(self) -> None:
         self.venue.disconnect_all()
-
-    def fill(self, client_order_id: str) -> None:
-        self.venue.fill(client_order_id)
 
 
 class MockContract(BrokerContract):
@@ -61,7 +37,7 @@ class MockContract(BrokerContract):
         return MockBroker(venue=self.broker.venue, accounts=self.accounts)
 
     def make_limited(self) -> MockBroker:
-        self.broker = MockBroker(accounts=self.accounts, max_calls=10, per=0.05)
+        self.broker = MockBroker(accounts=self.accounts, max_calls=10, per=0.02)
         return self.broker
 
     def faults(self) -> Hand:

@@ -7,18 +7,17 @@ import tomllib
 from pathlib import Path
 
 from hotplug_broker_mock import CALLS, FAULTS, Habits, MockBroker, MockVenue, Rule, forget_venue
+from readmes import run_example
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+FILE = Path(__file__).parents[1] / "README.md"
+README = FILE.read_text(encoding="utf-8")
 
 
 def test_the_example_prints_what_the_readme_says(capsys):
     """
     The example runs as it stands, and prints what stands below it.
     """
-    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    [printed] = re.findall(r"prints\n\n```\n(.*?)```", README, re.DOTALL)
-
-    exec(compile(example, "README.md", "exec"), {"__name__": "__main__"})
+    printed = run_example(FILE)
 
     assert capsys.readouterr().out == printed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import sys
 import threading
@@ -40,6 +41,7 @@ from hotplug.market import (
     Position,
     Quote,
     Side,
+    StatusChange,
     TimeInForce,
 )
 from hotplug_broker_paper import PaperBroker
@@ -1121,3 +1123,31 @@ def test_all_settings_can_be_written_in_toml():
         convert(PaperBroker, {"clock": "cuckoo"})
     with pytest.raises(SettingsError, match="liquidity"):
         convert(PaperBroker, {"liquidity": "endless"})
+
+
+def test_the_same_again_is_the_same_log_of_events():
+    """
+    Number, time and payload of every event are a function of seed, settings, bars and orders.
+    """
+
+    async def test(broker):
+        events = broker.events()
+        for number in range(5):
+            await broker.feed(bar(number, 100 + number))
+            for name in ("x", "y"):
+                with contextlib.suppress(BrokerError):
+                    await broker.place_order(buy(price=200, client_order_id=f"{name}{number}"))
+        await broker.disconnect()
+        return [
+            (event.cursor.partition(":")[2], event.time, event.payload)
+            async for event in events
+            if not isinstance(event.payload, StatusChange)
+        ]
+
+    first, second = (trading(test, seed=3, reject_rate=0.3, fee_rate=D("0.001")) for _ in range(2))
+    assert first == second
+    told = [payload for _, _, payload in first]
+    assert {type(each) for each in told} >= {Order, Fill}
+    assert {OrderStatus.REJECTED, OrderStatus.FILLED} <= {
+        each.status for each in told if isinstance(each, Order)
+    }

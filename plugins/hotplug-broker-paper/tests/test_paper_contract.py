@@ -99,7 +99,7 @@ class TestPaperBroker(BrokerContract):
 
     def make_limited(self) -> PaperBroker:
         broker = self.make_broker()
-        broker.rate_windows = (RateWindow("orders", limit=20, window=0.25, scope="key"),)
+        broker.rate_windows = (RateWindow("orders", limit=10, window=0.02, scope="key"),)
         return broker
 
     def faults(self):

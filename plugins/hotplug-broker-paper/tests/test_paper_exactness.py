@@ -25,6 +25,7 @@ from hotplug.market import (
 )
 from hotplug_broker_paper._venue import Venue
 from hotplug_broker_paper._venue_rules import Rules
+from thorough import part_of
 
 D = Decimal
 START = datetime(2024, 1, 2, tzinfo=UTC)
@@ -231,7 +232,7 @@ def test_ten_thousand_orders_make_and_lose_nothing(rules):
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=part_of(25), deadline=None)
 @given(seed=st.integers(0, 10**9), variant=st.sampled_from(sorted(VARIANTS)))
 def test_whatever_is_played_the_sums_are_exact(seed, variant):
     """

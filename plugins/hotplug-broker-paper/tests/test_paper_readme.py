@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import re
 from pathlib import Path
 
 from hotplug_broker_paper import PaperBroker
+from readmes import run_example, settings_under
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -15,11 +15,7 @@ def test_the_example_prints_what_the_readme_says(capsys):
     """
     The example runs as it stands, and prints what stands below it.
     """
-    text = README.read_text(encoding="utf-8")
-    [example] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    [printed] = re.findall(r"prints\n\n```\n(.*?)```", text, re.DOTALL)
-
-    exec(compile(example, str(README), "exec"), {"__name__": "__main__"})
+    printed = run_example(README)
 
     assert capsys.readouterr().out == printed
 
@@ -28,12 +24,6 @@ def test_every_setting_is_in_the_table():
     """
     The table has the settings that the broker takes, in their order, and no others.
     """
-    text = README.read_text(encoding="utf-8").partition("## Settings")[2].partition("\n## ")[0]
-    told = [
-        name
-        for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
-        for name in re.findall(r"`(\w+)`", row)
-    ]
     taken = [name for name in inspect.signature(PaperBroker).parameters if name not in {"clock", "broker_id"}]
 
-    assert sorted(told) == sorted(taken)
+    assert settings_under("Settings", README) == sorted(taken)

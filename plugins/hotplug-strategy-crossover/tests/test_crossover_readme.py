@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+
+from readmes import run_example
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -12,10 +13,6 @@ def test_the_example_prints_what_the_readme_says(capsys):
     """
     The example runs as it stands, and prints what stands below it.
     """
-    text = README.read_text(encoding="utf-8")
-    [example] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    [printed] = re.findall(r"prints\n\n```\n(.*?)```", text, re.DOTALL)
-
-    exec(compile(example, str(README), "exec"), {"__name__": "__main__"})
+    printed = run_example(README)
 
     assert capsys.readouterr().out == printed

@@ -11,18 +11,32 @@ from hotplug.brokers._limits._limiter import RateWindow
 from hotplug.brokers._settings import BookSettings, OrderLimits, ReplacePolicy
 from hotplug.brokers._template._gateway import BrokerGateway
 from hotplug.brokers._template._sync_gateway import SyncBrokerGateway
-from hotplug.market import HealthReport
+from hotplug.market import (
+    GATEWAY_TRANSITIONS,
+    ORDER_TRANSITIONS,
+    Capability,
+    Environment,
+    GatewayStatus,
+    HealthReport,
+    HealthState,
+)
 
 __all__ = [
     "BookSettings",
     "BrokerGateway",
     "BrokerInfo",
     "BrokerRegistry",
+    "Capability",
+    "Environment",
+    "GATEWAY_TRANSITIONS",
+    "GatewayStatus",
     "GatewayView",
     "Halt",
     "HealthReport",
+    "HealthState",
     "IBrokerGateway",
     "IBrokerRegistry",
+    "ORDER_TRANSITIONS",
     "OrderLimits",
     "RateWindow",
     "ReplacePolicy",

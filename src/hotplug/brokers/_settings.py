@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal  # noqa: TC003 - settings are converted by these annotations
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
 
 from hotplug._records import FrozenDict
-from hotplug.market import Attribution
+from hotplug.market import Attribution, to_decimal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BookSettings", "NO_LIMITS", "OPERATOR", "OrderLimits", "ReplacePolicy", "Seat"]
+__all__ = ["BookSettings", "DEADLINE", "NO_LIMITS", "OPERATOR", "OrderLimits", "ReplacePolicy", "Seat"]
 
 
 class ReplacePolicy(StrEnum):
@@ -43,7 +43,15 @@ class OrderLimits:
     price_collar_pct: Decimal | None = None
     symbols: frozenset[str] | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("max_qty", "max_notional", "price_collar_pct"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Decimal):
+                object.__setattr__(self, name, to_decimal(name, value))
 
+
+DEADLINE: Final = 10.0
+"""Seconds that a call has where neither it nor its gateway says anything else."""
 NO_LIMITS: Final = OrderLimits()
 """The one that stands where nothing was said; compared by identity, on a path where each look counts."""
 

@@ -98,17 +98,17 @@ class CcxtBroker(BrokerGateway):
         require_exchange(exchange)
         if poll_interval <= 0 or timeout <= 0:
             raise ValueError("poll_interval and timeout are seconds, more than 0")
-        given = {
-            "apiKey": api_key,
-            "secret": secret,
-            "password": password,
-            "uid": uid,
-            "walletAddress": wallet_address,
-            "privateKey": private_key,
-        }
+        credentials = _given(
+            apiKey=api_key,
+            secret=secret,
+            password=password,
+            uid=uid,
+            walletAddress=wallet_address,
+            privateKey=private_key,
+        )
         self._account: Final = Account(
             exchange=exchange,
-            credentials={name: value for name, value in given.items() if value},
+            credentials=credentials,
             sandbox=sandbox,
             market_type=market_type,
             timeout=timeout,
@@ -329,3 +329,8 @@ class CcxtBroker(BrokerGateway):
             bars.update((bar.time, bar) for bar in page if bar.time < end)
             start = max(bar.time for bar in page) + step
         return tuple(bars[time] for time in sorted(bars))
+
+
+def _given(**credentials: str) -> dict[str, str]:
+    """Those that were given, by ccxt's names for them."""
+    return {name: value for name, value in credentials.items() if value}

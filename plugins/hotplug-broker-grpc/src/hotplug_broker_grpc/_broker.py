@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path  # noqa: TC003 - settings are converted by these annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from uuid import uuid4
@@ -28,11 +28,12 @@ from hotplug_broker_grpc import _convert as convert
 from hotplug_broker_grpc._codec import BadMessageError, to_micros
 from hotplug_broker_grpc._line import Credentials, Line, Stream
 from hotplug_broker_grpc._quotes import follow_quotes
-from hotplug_broker_grpc._verbs import LASTING
+from hotplug_broker_grpc._remembering import Remembering, name_of
 from hotplug_broker_grpc.stubs import broker_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from hotplug.market import (
         Balance,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         Position,
         Quote,
     )
+    from hotplug_broker_grpc._remembering import Name
     from hotplug_broker_grpc._wire import Streamed
 
 __all__ = ["GrpcBroker"]
@@ -53,11 +55,8 @@ SILENCE: Final = 2.5
 UP: Final = frozenset({GatewayStatus.READY, GatewayStatus.DEGRADED})
 GONE: Final = frozenset({GatewayStatus.RECONNECTING, GatewayStatus.DISCONNECTED, GatewayStatus.FAILED})
 UNSETTLED: Final = frozenset({OrderStatus.REJECTED, OrderStatus.UNKNOWN})
-REMEMBERED: Final = timedelta(hours=12)
-"""How long a server surely remembers an order that has ended: half of what it promises."""
 SHORTEST: Final = 1.0
 """Seconds that an order's call may take, however little time its sender has."""
-Name = tuple[str | None, str | None]
 Answer = TypeVar("Answer")
 
 
@@ -112,8 +111,7 @@ class GrpcBroker(BrokerGateway):
         # Which calls are older than which, and what the server knew when they were made: see `_query`.
         self._session: Final = uuid4().hex
         self._calls = 0
-        self._memory = ""
-        self._memory_at: Final[dict[Name, str]] = {}
+        self._memory: Final = Remembering()
         self._unanswered: Final[dict[Name, Order | None]] = {}
 
     # -- life --------------------------------------------------------------------------------------
@@ -144,7 +142,7 @@ class GrpcBroker(BrokerGateway):
             [self.default_account] = info.accounts
         elif info.HasField("default_account"):
             self.default_account = info.default_account
-        self._memory = info.memory
+        self._memory.now = info.memory
 
     async def _disconnect(self) -> None:
         line, self._line_up = self._line_up, None
@@ -174,14 +172,14 @@ class GrpcBroker(BrokerGateway):
     # -- orders ------------------------------------------------------------------------------------
 
     async def _place(self, order: Order) -> str | None:
-        line, name = self._line_, _name_of(order)
+        line, name = self._line_, name_of(order)
         request = pb.PlaceOrderRequest(
             # An order has all fields of the request that it was.
             request=convert.REQUEST.encode(cast("OrderRequest", order)),
             **self._scope(),
             **self._numbered(),
         )
-        self._memory_at[name] = self._memory
+        self._memory.sending(order)
         self._unanswered[name] = None
         try:
             ack = await line.ask(
@@ -193,12 +191,12 @@ class GrpcBroker(BrokerGateway):
             )
         except BrokerError as error:
             if error.is_explicit:
-                self._memory_at.pop(name, None)
+                self._memory.answered(order)
             raise
         finally:
             if (later := self._unanswered.pop(name, None)) is not None:
                 asyncio.get_running_loop().call_soon(self.report, later)
-        self._memory_at.pop(name, None)
+        self._memory.answered(order)
         return ack.order_id if ack.HasField("order_id") else None
 
     def _patience(self, order: Order) -> float:
@@ -239,7 +237,7 @@ class GrpcBroker(BrokerGateway):
         try:
             order = convert.ORDER.decode(await line.ask(line.stub.GetOrder, request, f"asking for {ref}"))
         except OrderNotFound:
-            if any(map(self._may_be_forgotten, mine)):
+            if any(map(self._memory.may_lack, mine)):
                 why = f"{self.broker_id}: the server knows no {ref}, but it may have forgotten it"
                 raise BrokerUnavailable(why, code="forgotten") from None
             raise
@@ -254,14 +252,6 @@ class GrpcBroker(BrokerGateway):
         """The open orders of ours that are called *name*; several accounts may have one."""
         found = [] if name is None else self.book.named(name, None)
         return [held.order for held in found if held.is_own and held.is_open]
-
-    def _may_be_forgotten(self, order: Order) -> bool:
-        """Whether *order* went to a server that may have remembered what this one does not."""
-        made = order.created_at
-        if made is None or datetime.now(UTC) - made > REMEMBERED:
-            return True
-        then = self._memory_at.get(_name_of(order))
-        return not self._memory.startswith(LASTING) if then is None else then != self._memory
 
     # -- accounts ----------------------------------------------------------------------------------
 
@@ -378,7 +368,7 @@ class GrpcBroker(BrokerGateway):
         return order.status is not OrderStatus.DENIED
 
     def _hear_order(self, order: Order) -> None:
-        name = _name_of(order)
+        name = name_of(order)
         if not self._is_news(order):
             return
         if name in self._unanswered and order.status in UNSETTLED:
@@ -386,10 +376,6 @@ class GrpcBroker(BrokerGateway):
             self._unanswered[name] = order
             return
         self.report(order)
-
-
-def _name_of(order: Order) -> Name:
-    return order.account, order.client_order_id
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import Field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -70,6 +70,7 @@ class Codec(Generic[R, M]):
     Turns records of one class into messages of another, field by field.
 
     A record and its message have the same fields by the same names; one that lacks is found here and now.
+    Fields that are not compared are facts of one process: they do not travel.
     """
 
     def __init__(self, record: type[R], message: type[M]) -> None:
@@ -77,7 +78,7 @@ class Codec(Generic[R, M]):
         self.message: Final = message
         known: Any = pb.DESCRIPTOR.message_types_by_name[message.__name__].fields_by_name
         hints = get_type_hints(record)
-        self._fields: Final = [_field_of(each.name, hints[each.name]) for each in fields(record)]  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        self._fields: Final = [_field_of(each.name, hints[each.name]) for each in _told(record)]
         missing = [name for name, *_ in self._fields if name not in known]
         if missing:
             raise TypeError(f"{message.__name__} lacks {', '.join(missing)} of {record.__name__}")
@@ -109,6 +110,10 @@ class Codec(Generic[R, M]):
             where = f"{self.record.__name__}.{name}" if name else self.record.__name__
             why = "is no number" if isinstance(error, ArithmeticError) else str(error)
             raise BadMessageError(f"{where}: {why}") from error
+
+
+def _told(record: Any) -> list[Field[Any]]:
+    return [each for each in fields(record) if each.compare]
 
 
 def _field_of(name: str, hint: Any) -> tuple[str, Convert | None, Convert | None, bool]:

@@ -86,7 +86,7 @@ class Principals:
 
     def of(self, token: str) -> Principal:
         """Whose *token* it is; `AuthenticationError` for nobody's. Takes as long whichever it is."""
-        digest, found = _digest(token), None
+        digest, found = _hash(token), None
         for known, principal in (*self._given.items(), *self._read.items()):
             if hmac.compare_digest(known, digest):
                 found = principal
@@ -123,6 +123,10 @@ def bearer(metadata: Mapping[str, str | bytes]) -> str | None:
 def _digest(token: str) -> bytes:
     if not token:
         raise ConfigError("a token must not be empty")
+    return _hash(token)
+
+
+def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 

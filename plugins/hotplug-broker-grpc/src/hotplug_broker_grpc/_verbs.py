@@ -84,7 +84,7 @@ class Verbs:
             "tifs": sorted(map(convert.TIFS.encode, tifs)),
             "max_client_id_length": getattr(gateway, "max_client_id_length", 0),
             "client_id_alphabet": getattr(gateway, "client_id_alphabet", None),
-            "default_account": getattr(gateway, "default_account", None),
+            "default_account": _default_account(gateway),
             "memory": self._memory_of(gateway),
         }
 
@@ -288,6 +288,14 @@ class Verbs:
             await batches.close()
         if self._stopping:
             raise BrokerUnavailable("the server is stopping", code="stopping", retryable=True)
+
+
+def _default_account(gateway: IBrokerGateway) -> str | None:
+    """The account of orders that name none: what the gateway says, or the only one of a view."""
+    accounts: Sequence[str] = getattr(gateway, "accounts", ())
+    only = accounts[0] if len(accounts) == 1 else None
+    default: str | None = getattr(gateway, "default_account", only)
+    return default
 
 
 def _pause(asked: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hotplug.brokers import BrokerGateway, RateWindow
@@ -15,7 +15,7 @@ from hotplug_broker_mock._shared import shared_venue
 from hotplug_broker_mock._venue import MockVenue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
     from hotplug.market import Bar, Instrument, Order, OrderChange, OrderRef, Quote, Snapshot
@@ -83,25 +83,24 @@ class MockBroker(BrokerGateway):
             self.rate_windows = (_window(max_calls, per),)
         if accounts:
             self.default_account = accounts[0]
-
-        def make() -> MockVenue:
-            habits = Habits(
-                fills=fills,
-                latency=latency,
-                tells=tells,
-                heartbeat=heartbeat,
-                accounts=accounts,
-                cash=cash,
-                max_calls=max_calls,
-                per=per,
-            )
-            return MockVenue(seed, habits=habits, script=script, reports=reports)
-
-        if venue is None:
-            venue = make()
-        self.venue: Final[MockVenue] = shared_venue(venue, make) if isinstance(venue, str) else venue
+        habits = Habits(
+            fills=fills,
+            latency=latency,
+            tells=tells,
+            heartbeat=heartbeat,
+            accounts=accounts,
+            cash=cash,
+            max_calls=max_calls,
+            per=per,
+        )
+        make = partial(MockVenue, seed, habits=habits, script=script, reports=reports)
+        self.venue: Final = _found_or_made(venue, make)
         self._session: Session | None = None
-        lacking = tuple(name for name, can in (("_query", can_query), ("_ping", can_ping)) if not can)
+        self._unlearn(_query=can_query, _ping=can_ping)
+
+    def _unlearn(self, **hooks: bool) -> None:
+        """Have none of the *hooks* that are false: the template looks at the class for what there is."""
+        lacking = tuple(name for name, can in hooks.items() if not can)
         if lacking:
             self.__class__ = _without(type(self), lacking)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -156,6 +155,12 @@ class MockBroker(BrokerGateway):
         return await self._at_venue.ping()
 
 
+def _found_or_made(venue: VenueLike, make: Callable[[], MockVenue]) -> MockVenue:
+    if venue is None:
+        return make()
+    return shared_venue(venue, make) if isinstance(venue, str) else venue
+
+
 def _window(calls: int, per: float) -> RateWindow:
     weights = {"place": 1, "cancel": 1, "modify": 1}
     return RateWindow("orders", limit=calls, window=per, weights=weights)
@@ -163,5 +168,4 @@ def _window(calls: int, per: float) -> RateWindow:
 
 @cache
 def _without(kind: type[MockBroker], hooks: tuple[str, ...]) -> type[MockBroker]:
-    # The template looks at the class for what a plugin implements.
     return type(kind.__name__, (kind,), {name: getattr(BrokerGateway, name) for name in hooks})

@@ -74,6 +74,10 @@ class PaperBroker(BrokerGateway):
     default_account = DEFAULT_ACCOUNT
     not_found_final_after = 0.0
 
+    _commits: Commits | None = None
+    _alarm: asyncio.TimerHandle | None = None
+    _watched: frozenset[str] = frozenset()
+
     def __init__(
         self,
         *,
@@ -133,17 +137,14 @@ class PaperBroker(BrokerGateway):
         )
         self._path: Final = file
         self._clock: Final = clock
-        self._said: list[Said] = []
-        self._venue = self._new_venue()
-        self._commits: Commits | None = None
         self._goes_by_the_wall: Final = time == "clock" and clock is None
         # An order that was taken says nothing yet: without a file or an alarm there is nothing to wait for.
         self._is_instant: Final = file is None and not self._goes_by_the_wall
-        self._alarm: asyncio.TimerHandle | None = None
-        self._prices: Final[dict[str, Bar | Quote]] = {}
-        self._watched: frozenset[str] = frozenset()
         # Two brokers cannot hold one file at once.
         self.concurrent_sessions = file is None
+        self._prices: Final[dict[str, Bar | Quote]] = {}
+        self._said: list[Said] = []
+        self._venue = self._new_venue()
 
     # -- the market --------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
+from hotplug.brokers._settings import DEADLINE
 from hotplug.errors import DeadlineExceeded, HostError, NotSupported, SyncCallOnLoop
 from hotplug.market import CancelScope
 from hotplug.registry._hidden import hide
@@ -44,8 +45,6 @@ __all__ = ["SyncGateway", "SyncStream", "front_of", "refuse_on"]
 
 T = TypeVar("T")
 
-DEADLINE: Final = 10.0
-"""Seconds that a call has where it says nothing else."""
 GRACE: Final = 1.0
 """Seconds that the gateway has above its deadline, to say by itself that it is late."""
 SLICE: Final = 0.5
@@ -90,6 +89,12 @@ class _Front:
         self.gateway: Final = gateway
         self.home: Final = home
 
+    @property
+    def deadline(self) -> float:
+        """The seconds that a call has where it says nothing else."""
+        seconds: float = getattr(self.gateway, "default_deadline", DEADLINE)
+        return seconds
+
     def wait(self, verb: str, call: Callable[[], Awaitable[T]], limit: float) -> T:
         """What *call* gives on the home loop, within *limit* seconds and the grace."""
         refuse_on(self.home, verb)
@@ -132,7 +137,7 @@ class SyncGateway:
     """
     A gateway (or one user's view of it) whose calls block, made by ``brokers.sync(key, context)``.
 
-    Each call has a *deadline* in seconds, 10 without one. It raises what the gateway raises;
+    Each call has a *deadline* in seconds, without one the gateway's own. It raises what the gateway raises;
     `SyncCallOnLoop` on the thread of the loop that the gateways live on; `DeadlineExceeded` where not even
     that loop answers: its *outcome* says whether the call had begun. An interrupt (Ctrl-C) ends the waiting,
     never the call. Thread-safe.
@@ -151,7 +156,7 @@ class SyncGateway:
 
     def _ask(self, verb: str, *arguments: Any, deadline: float | None) -> Any:
         front = _front(self)
-        limit = DEADLINE if deadline is None else deadline
+        limit = front.deadline if deadline is None else deadline
         call = getattr(front.gateway, verb)
         return front.wait(verb, lambda: call(*arguments, deadline=limit), limit)
 

@@ -12,7 +12,7 @@ from hotplug.brokers._hosting._facade import front_of, refuse_on
 from hotplug.brokers._hosting._halts import Halt
 from hotplug.brokers._hosting._keeper import Keeper
 from hotplug.brokers._hosting._options import checked_settings
-from hotplug.brokers._hosting._reports import report_of
+from hotplug.brokers._hosting._reports import as_registered, complaint_of, report_of
 from hotplug.brokers._template._gateway import BrokerGateway
 from hotplug.errors import ContractError, HostError
 from hotplug.market import GatewayStatus, HealthState
@@ -160,7 +160,9 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
         """
         own = super().health()
         infos = {
-            key: self._info(key, record) for key, record in self._table.copy().items() if _is_loaded(record)
+            key: self._info(key, record)
+            for key, record in self._table.copy().items()
+            if hasattr(record, "item")
         }
         ill = [info for info in infos.values() if not (info.healthy or info.status in AT_REST)]
         draining = [
@@ -175,7 +177,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
             status="degraded" if ill or draining else own.status,
             issues=(
                 *own.issues,
-                *(f"{self.name}/{_complaint(info)}" for info in ill),
+                *(f"{self.name}/{complaint_of(info)}" for info in ill),
                 *(f"{self.name}/{each}" for each in draining),
             ),
             details=FrozenDict(details),
@@ -380,9 +382,9 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
         """The gateway's report, with what the registry knows better: key, owner, generation, age."""
         gateway = getattr(record, "item", None)
         if gateway is None:
-            return _owned(key, record, BrokerInfo(broker_id=key, type=""), HealthState.UNKNOWN)
+            return as_registered(key, record, BrokerInfo(broker_id=key, type=""), HealthState.UNKNOWN)
         report = report_of(gateway)
-        return _owned(key, record, report, self._keeper.health_of(gateway, report))
+        return as_registered(key, record, report, self._keeper.health_of(gateway, report))
 
     def _named_by_itself(self, gateway: object) -> tuple[str, IBrokerGateway]:
         if isinstance(gateway, IBrokerGateway):
@@ -391,34 +393,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
         raise ContractError(self.name, str(gateway), why)
 
 
-def _is_loaded(record: Record[IBrokerGateway]) -> bool:
-    return hasattr(record, "item")
-
-
-def _complaint(info: BrokerInfo) -> str:
-    why = f" ({info.last_error})" if info.last_error else ""
-    return f"{info.broker_id}: {info.status}, {info.health}{why}"
-
-
 def _one_of(key: str, broker_id: str) -> str:
     if (key is ABSENT) is (broker_id is ABSENT):
         raise TypeError("which gateway? one key, please (or the same as broker_id=…)")
     return broker_id if key is ABSENT else key
-
-
-def _owned(key: str, record: Record[IBrokerGateway], report: BrokerInfo, health: HealthState) -> BrokerInfo:
-    owner, generation = record.facts.owner, report.generation
-    if not isinstance(getattr(record, "item", None), BrokerGateway):
-        generation = record.facts.generation or generation
-    # Who has which account is told to nobody who merely looks.
-    facts = {name: value for name, value in record.facts.metadata.items() if name != "accounts"}
-    return replace(
-        report,
-        broker_id=key,
-        type=report.type or (key if owner is None else owner.name),
-        health=health,
-        generation=generation,
-        distribution=owner.distribution if owner is not None else report.distribution,
-        version=owner.version if owner is not None else report.version,
-        metadata={**report.metadata, **facts},
-    )

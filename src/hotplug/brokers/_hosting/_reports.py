@@ -1,12 +1,19 @@
-"""What gateways say of themselves, taken with care: a plugin's ``info`` may raise, or be anything."""
+"""What is told of gateways: their own word, taken with care, and what their registry knows better."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
 from hotplug._lifecycle import name_and_text
 from hotplug.brokers._contract import BrokerInfo, IBrokerGateway
+from hotplug.brokers._template._gateway import BrokerGateway
 from hotplug.market import GatewayStatus, HealthState
 
-__all__ = ["healthy_report_of", "report_of"]
+if TYPE_CHECKING:
+    from hotplug.registry._entries import Record
+
+__all__ = ["as_registered", "complaint_of", "healthy_report_of", "report_of"]
 
 
 def healthy_report_of(gateway: IBrokerGateway) -> BrokerInfo | None:
@@ -40,3 +47,28 @@ def report_of(gateway: IBrokerGateway) -> BrokerInfo:
         health=HealthState.UNHEALTHY,
         last_error=problem,
     )
+
+
+def as_registered(key: str, record: Record[Any], report: BrokerInfo, health: HealthState) -> BrokerInfo:
+    """*report*, with what the registry knows better: key, owner, generation, *health* by its age."""
+    owner, generation = record.facts.owner, report.generation
+    if not isinstance(getattr(record, "item", None), BrokerGateway):
+        generation = record.facts.generation or generation
+    # Who has which account is told to nobody who merely looks.
+    facts = {name: value for name, value in record.facts.metadata.items() if name != "accounts"}
+    return replace(
+        report,
+        broker_id=key,
+        type=report.type or (key if owner is None else owner.name),
+        health=health,
+        generation=generation,
+        distribution=owner.distribution if owner is not None else report.distribution,
+        version=owner.version if owner is not None else report.version,
+        metadata={**report.metadata, **facts},
+    )
+
+
+def complaint_of(info: BrokerInfo) -> str:
+    """Why somebody should look after that gateway."""
+    why = f" ({info.last_error})" if info.last_error else ""
+    return f"{info.broker_id}: {info.status}, {info.health}{why}"

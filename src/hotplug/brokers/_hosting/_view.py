@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from hotplug.brokers._contract import IBrokerGateway, mask_account
 from hotplug.brokers._hosting._stranger import Stranger
-from hotplug.brokers._settings import Seat
+from hotplug.brokers._hosting._streams import Granted, sealed
+from hotplug.brokers._settings import DEADLINE, Seat
 from hotplug.errors import NotSupported, PermissionDenied
-from hotplug.market import CancelScope, Capability, Snapshot
+from hotplug.market import CancelScope, Capability
 from hotplug.registry._hidden import hide
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from datetime import datetime, timedelta
     from decimal import Decimal
 
@@ -36,12 +36,10 @@ if TYPE_CHECKING:
         Position,
         Quote,
         RateLimit,
+        Snapshot,
     )
 
 __all__ = ["Desk", "GatewayView", "SimulatedView", "view_of"]
-
-T = TypeVar("T")
-Owned = TypeVar("Owned", "Order", "Fill", "Position", "Balance")
 
 
 class Desk(Protocol):
@@ -125,6 +123,12 @@ class GatewayView(IBrokerGateway):
     def accounts(self) -> tuple[str, ...]:
         """The accounts that this view has, sorted."""
         return tuple(sorted(_behind(self).seat().accounts or ()))
+
+    @property
+    def default_deadline(self) -> float:
+        """The seconds that a call has which says nothing else."""
+        seconds: float = getattr(_behind(self).gateway, "default_deadline", DEADLINE)
+        return seconds
 
     def in_run(self, strategy: str, run: str) -> GatewayView:
         """The same view for one run of a strategy, which its orders will name."""
@@ -279,11 +283,11 @@ class GatewayView(IBrokerGateway):
         """
         behind = _behind(self)
         behind.seat()
-        return _stream(_Granted(behind.desk.events_for(behind.seat, after), behind.seat))
+        return sealed(Granted(behind.desk.events_for(behind.seat, after), behind.seat))
 
     def stream_quotes(self, symbols: Iterable[str]) -> AsyncIterator[Quote]:
         """As the gateway's own."""
-        return _stream(_behind(self).gateway.stream_quotes(symbols))
+        return sealed(_behind(self).gateway.stream_quotes(symbols))
 
 
 _behind: Callable[[GatewayView], _Behind]
@@ -328,83 +332,3 @@ class SimulatedView(GatewayView):
             user = _behind(self).seat().attribution.user
             raise PermissionDenied(f"account {account!r} is not granted to {user!r}", code="account")
         return (account,)
-
-
-# -- streams -----------------------------------------------------------------------------------------
-
-
-async def _nothing() -> None:
-    """Iterators of strangers need not know how to close."""
-
-
-class _Granted(AsyncIterator["BrokerEvent"]):
-    """Events for a seat that is asked for with each: what is granted may be taken away in between."""
-
-    def __init__(self, events: AsyncIterator[BrokerEvent], seat: Callable[[], Seat]) -> None:
-        self._events = events
-        self._seat = seat
-
-    @property
-    def cursor(self) -> str | None:
-        cursor: str | None = getattr(self._events, "cursor", None)
-        return cursor
-
-    async def __anext__(self) -> BrokerEvent:
-        try:
-            event = await self._events.__anext__()
-            seat = self._seat()
-        except PermissionDenied:
-            await self.aclose()
-            raise
-        payload = event.payload
-        return replace(event, payload=_within(seat, payload)) if isinstance(payload, Snapshot) else event
-
-    async def aclose(self) -> None:
-        close = getattr(self._events, "aclose", _nothing)
-        await close()
-
-
-def _within(seat: Seat, shot: Snapshot) -> Snapshot:
-    """What *seat* may see of *shot*, which was taken when it may have had more."""
-
-    def own(found: tuple[Owned, ...] | None) -> tuple[Owned, ...] | None:
-        return None if found is None else tuple(each for each in found if seat.has(each.account))
-
-    return replace(
-        shot,
-        orders=own(shot.orders),
-        fills=own(shot.fills),
-        positions=own(shot.positions),
-        balances=own(shot.balances),
-    )
-
-
-class _Stream(AsyncIterator[T]):
-    """A stream of a gateway, and nothing of the gateway but that."""
-
-    __slots__ = ("__weakref__", "_inner")
-
-    @property
-    def cursor(self) -> str | None:
-        """Where it can be resumed: after the event that was handed out last."""
-        cursor: str | None = getattr(_inner(self), "cursor", None)
-        return cursor
-
-    async def __anext__(self) -> T:
-        found: T = await _inner(self).__anext__()
-        return found
-
-    async def aclose(self) -> None:
-        """End it."""
-        close = getattr(_inner(self), "aclose", None)
-        if close is not None:
-            await close()
-
-
-_inner, _set_inner = hide(_Stream, "_inner")
-
-
-def _stream(inner: AsyncIterator[T]) -> _Stream[T]:
-    stream: _Stream[T] = _Stream()
-    _set_inner(stream, inner)
-    return stream

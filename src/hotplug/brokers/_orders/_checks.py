@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 from hotplug.errors import NotSupported, OrderDenied
 from hotplug.market import OrderType, Side, TimeInForce
+from hotplug.market._exact import EXACT
 
 if TYPE_CHECKING:
     from hotplug.brokers._orders._book import Book
     from hotplug.brokers._settings import OrderLimits
-    from hotplug.brokers._template._gateway import BrokerGateway
+    from hotplug.brokers._template._hooks import Hooks
     from hotplug.market import Instrument, Order, OrderRequest, Quote
 
 __all__ = ["check_limits", "check_steps", "check_terms", "denied", "lacking", "needs_quote"]
 
 ZERO: Final = Decimal(0)
+TWO: Final = Decimal(2)
 HUNDRED: Final = Decimal(100)
 # On the way of each order: a member of an enum, looked up by its name, costs ten times a global.
 GTD: Final = TimeInForce.GTD
@@ -34,7 +36,7 @@ def lacking(what: str) -> NotSupported:
     return NotSupported(f"{what}: nothing is emulated", code="not_supported", outcome="NOT_SENT")
 
 
-def check_terms(request: OrderRequest, gateway: BrokerGateway) -> None:
+def check_terms(request: OrderRequest, gateway: Hooks) -> None:
     """Raise `OrderDenied` or `NotSupported` for terms that contradict each other, or that the venue lacks."""
     if request.type not in gateway.order_types:
         raise lacking(f"{gateway.broker_id} takes no {request.type} orders")
@@ -58,7 +60,7 @@ def _check_price(name: str, price: Decimal | None, needed: bool, request: OrderR
         raise denied(name, f"a {request.type} order has no {name}: leave it out, or take another type")
 
 
-def _check_id(name: str, gateway: BrokerGateway) -> None:
+def _check_id(name: str, gateway: Hooks) -> None:
     if not name:
         raise denied("client_order_id", "a client_order_id is not empty")
     if len(name) > gateway.max_client_id_length:
@@ -75,17 +77,21 @@ def check_steps(order: Order | OrderRequest, instrument: Instrument) -> None:
     """Raise `OrderDenied` for prices off the tick, quantities off the lot, and too small orders."""
     for name in ("price", "stop_price"):
         price = getattr(order, name)
-        if price is not None and price % instrument.tick_size:
+        if price is not None and EXACT.remainder(price, instrument.tick_size):
             raise denied("off_tick", f"{name} {price} is no multiple of the tick {instrument.tick_size}")
-    if order.qty % instrument.lot_size:
+    if EXACT.remainder(order.qty, instrument.lot_size):
         raise denied("off_lot", f"qty {order.qty} is no multiple of the lot {instrument.lot_size}")
     if instrument.min_qty is not None and order.qty < instrument.min_qty:
         raise denied("min_qty", f"qty {order.qty} is less than the least, {instrument.min_qty}")
     least = instrument.min_notional
     if least is not None and order.price is not None:
-        worth = order.price * order.qty * instrument.multiplier
+        worth = _product(order.price, order.qty, instrument.multiplier)
         if worth < least:
             raise denied("min_notional", f"{worth} {instrument.currency} is less than the least, {least}")
+
+
+def _product(price: Decimal, qty: Decimal, multiplier: Decimal) -> Decimal:
+    return EXACT.multiply(EXACT.multiply(price, qty), multiplier)
 
 
 def needs_quote(limits: OrderLimits) -> bool:
@@ -142,7 +148,7 @@ def _reference(order: Order | OrderRequest, quote: Quote) -> Decimal:
 def _check_worth(order: Order | OrderRequest, limits: OrderLimits, quote: Quote, multiplier: Decimal) -> None:
     if limits.max_notional is None:
         return
-    worth = _reference(order, quote) * order.qty * multiplier
+    worth = _product(_reference(order, quote), order.qty, multiplier)
     if worth > limits.max_notional:
         raise denied("limit_max_notional", f"{worth} is more than max_notional {limits.max_notional}")
 
@@ -152,10 +158,10 @@ def _check_collar(order: Order | OrderRequest, limits: OrderLimits, quote: Quote
         return
     if quote.bid is None or quote.ask is None:
         raise denied("no_quote", f"{order.symbol} is quoted on one side only: the collar cannot be checked")
-    middle = (quote.bid + quote.ask) / 2
-    allowed = middle * limits.price_collar_pct / HUNDRED
+    middle = EXACT.divide(EXACT.add(quote.bid, quote.ask), TWO)
+    allowed = EXACT.divide(EXACT.multiply(middle, limits.price_collar_pct), HUNDRED)
     for name in ("price", "stop_price"):
         price = getattr(order, name)
-        if price is not None and abs(price - middle) > allowed:
+        if price is not None and EXACT.subtract(price, middle).copy_abs() > allowed:
             why = f"{name} {price} is more than {limits.price_collar_pct} % away from {middle}"
             raise denied("limit_price_collar", why)

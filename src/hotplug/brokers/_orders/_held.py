@@ -10,14 +10,26 @@ from typing import TYPE_CHECKING, Any, Final
 from hotplug.brokers._events._drafts import copier_of, drafts_of
 from hotplug.errors import BrokerError
 from hotplug.market import Order, OrderAck, OrderRequest, OrderStatus, Origin
+from hotplug.market._exact import EXACT
 
 if TYPE_CHECKING:
     import asyncio
     from datetime import datetime
 
-    from hotplug.market import Attribution
+    from hotplug.errors import Outcome
+    from hotplug.market import Attribution, Fill
 
-__all__ = ["Held", "Phase", "ack_of", "acknowledged", "again", "evolved", "order_of", "request_of"]
+__all__ = [
+    "Held",
+    "Phase",
+    "ack_of",
+    "acknowledged",
+    "again",
+    "evolved",
+    "order_of",
+    "request_of",
+    "with_outcome",
+]
 
 ZERO: Final = Decimal(0)
 _SHARED: Final = tuple(field.name for field in fields(OrderRequest))
@@ -110,6 +122,11 @@ class Held:
             if name != "account" or (request.account and mine.account)
         )
 
+    def traded(self, fill: Fill) -> None:
+        """Count *fill* in."""
+        self.filled = EXACT.add(self.filled, fill.qty)
+        self.cost = EXACT.fma(fill.qty, fill.price, self.cost)
+
     def wake(self) -> None:
         """Let those go who wait for an answer."""
         waiters, self.waiters = self.waiters, []
@@ -191,4 +208,12 @@ def again(error: BrokerError) -> BrokerError:
         venue_code=error.venue_code,
     )
     new.__cause__ = error.__cause__
+    return new
+
+
+def with_outcome(error: BrokerError, outcome: Outcome) -> BrokerError:
+    """The same error anew, by one who knows its outcome better."""
+    new = again(error)
+    object.__setattr__(new, "outcome", outcome)
+    new.__cause__ = error
     return new

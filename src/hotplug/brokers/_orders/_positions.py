@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from hotplug.market import Position, Side
+from hotplug.market._exact import AVERAGE, EXACT
 
 if TYPE_CHECKING:
     from hotplug.market import Fill
@@ -26,14 +27,20 @@ class _Held:
     def add(self, qty: Decimal, price: Decimal) -> None:
         """Trade *qty* (negative: sold) at *price*; average cost, profit before fees."""
         if self.qty and (self.qty > 0) != (qty > 0):
-            closing = min(abs(qty), abs(self.qty)).copy_sign(qty)
-            share = self.cost if closing == -self.qty else self.cost * -closing / self.qty
-            self.profit += -closing * price - share
-            self.cost -= share
-            self.qty += closing
-            qty -= closing
-        self.qty += qty
-        self.cost += qty * price
+            closed = min(qty.copy_abs(), self.qty.copy_abs()).copy_sign(self.qty)
+            share = self._share_of(closed)
+            self.profit = EXACT.add(self.profit, EXACT.subtract(EXACT.multiply(closed, price), share))
+            self.cost = EXACT.subtract(self.cost, share)
+            self.qty = EXACT.subtract(self.qty, closed)
+            qty = EXACT.add(qty, closed)
+        self.qty = EXACT.add(self.qty, qty)
+        self.cost = EXACT.fma(qty, price, self.cost)
+
+    def _share_of(self, closed: Decimal) -> Decimal:
+        """What those cost that are sold now."""
+        if closed == self.qty:
+            return self.cost
+        return AVERAGE.divide(EXACT.multiply(self.cost, closed), self.qty)
 
 
 class Positions:
@@ -44,7 +51,7 @@ class Positions:
 
     def add(self, fill: Fill) -> None:
         """Book *fill*, once."""
-        qty = fill.qty if fill.side is Side.BUY else -fill.qty
+        qty = fill.qty if fill.side is Side.BUY else fill.qty.copy_negate()
         self.trade(fill.account, fill.symbol, qty, fill.price)
 
     def trade(self, account: str, symbol: str, qty: Decimal, price: Decimal) -> None:
@@ -61,7 +68,7 @@ class Positions:
                 account=account,
                 symbol=symbol,
                 qty=held.qty,
-                avg_price=held.cost / held.qty if held.qty else None,
+                avg_price=AVERAGE.divide(held.cost, held.qty) if held.qty else None,
                 realized_pnl=held.profit,
             )
             for (account, symbol), held in self._held.items()

@@ -24,6 +24,7 @@ from hotplug.errors import (
 from hotplug.market import Capability, OrderChange, OrderRef, OrderStatus
 
 if TYPE_CHECKING:
+    from hotplug.brokers._limits._limiter import Ticket
     from hotplug.brokers._orders._held import Held
     from hotplug.brokers._settings import Seat
     from hotplug.brokers._template._core import Core
@@ -106,7 +107,7 @@ class Cancels:
         try:
             await self._ask(held, until)
         except BrokerError as error:
-            is_known = await core.line.establish(held, until)
+            is_known = await core.survey.establish(held, until)
             if not held.is_open:
                 return
             held.cancel_wanted = False
@@ -116,7 +117,7 @@ class Cancels:
             raise
         held.cancel_accepted = True
         if held.is_open:
-            await core.line.establish(held, until)
+            await core.survey.establish(held, until)
 
     async def _ask(self, held: Held, until: float) -> None:
         """Ask the venue; cancels may be asked again where nobody knows whether they arrived."""
@@ -259,10 +260,9 @@ class Changes:
         if (error := self._core.place_error(seat)) is not None:
             raise error
 
-    async def _prepare(self, held: Held, changes: dict[str, Any], until: float):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    async def _prepare(self, held: Held, changes: dict[str, Any], until: float) -> Ticket:
         core = self._core
-        sends, wanted = core.sends, evolved(held.order, changes)
-        await sends.check(wanted, held.account, until, is_new=False)
+        await core.lookups.check(evolved(held.order, changes), held.account, until, is_new=False)
         limiter = core.book.limiter
         ticket = limiter.try_acquire("modify", until=until, account=held.account)
         return ticket or await limiter.acquire("modify", until=until, account=held.account)

@@ -27,7 +27,6 @@ from hotplug.errors import (
 )
 from hotplug.market import (
     GATEWAY_TRANSITIONS,
-    Capability,
     Environment,
     GatewayStatus,
     HealthState,
@@ -40,11 +39,13 @@ if TYPE_CHECKING:
     from hotplug.brokers._settings import Seat
     from hotplug.brokers._template._changes import Cancels, Changes
     from hotplug.brokers._template._ear import Ear
-    from hotplug.brokers._template._gateway import BrokerGateway
     from hotplug.brokers._template._line import Line
+    from hotplug.brokers._template._lookups import Lookups
     from hotplug.brokers._template._pulse import Pulse
+    from hotplug.brokers._template._seated import Seated
     from hotplug.brokers._template._sends import Sends
-    from hotplug.market import HealthReport, Instrument
+    from hotplug.brokers._template._survey import Survey
+    from hotplug.market import HealthReport
 
 __all__ = ["Core", "expect", "here"]
 
@@ -79,12 +80,14 @@ class Core:
     cancels: Cancels
     changes: Changes
     line: Line
+    lookups: Lookups
+    survey: Survey
     pulse: Pulse
     ear: Ear
     book: Book
     """The book that the host gave, or an own one in memory."""
 
-    def __init__(self, gateway: BrokerGateway) -> None:
+    def __init__(self, gateway: Seated) -> None:
         self.gateway: Final = gateway
         self.home: asyncio.AbstractEventLoop | None = None
         self.home_is_given = False
@@ -97,7 +100,6 @@ class Core:
         self.generation = 0
         self.bad: frozenset[str] = frozenset()
         self.results: Final[deque[bool]] = deque(maxlen=RESULTS_KEPT)
-        self.instruments: Final[dict[str, Instrument]] = {}
         self.buffer: list[object] | None = None
         self.lost: str | None = None
         self.tasks: Final[set[asyncio.Task[Any]]] = set()
@@ -159,11 +161,6 @@ class Core:
         self.shut = False
 
     @property
-    def has_instruments(self) -> bool:
-        """Whether the gateway can tell how symbols are traded."""
-        return Capability.INSTRUMENTS in self.gateway.capabilities
-
-    @property
     def has_gate(self) -> bool:
         """Whether the book's orders go through this gateway."""
         return self.book.owner is self.gateway and not self.shut
@@ -219,7 +216,7 @@ class Core:
         if new not in GATEWAY_TRANSITIONS[old]:
             raise GatewayNotReady(f"{self.broker_id} cannot go from {old} to {new}", code="transition")
         self.status, self.since = new, datetime.now(UTC)
-        change = StatusChange(old=old, new=new, reason=reason)
+        change = StatusChange(old=old, new=new, reason=reason, monotonic_ns=time.monotonic_ns())
         book.log.append(change, generation=self.generation, note="status")
         _log.info("%s: %s -> %s %s", self.broker_id, old, new, reason)
         if self.on_status is not None:

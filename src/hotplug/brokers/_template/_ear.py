@@ -73,6 +73,4 @@ class Ear:
         core.book.merge(said, default_account=core.gateway.default_account)
 
     def _balance(self, said: Balance) -> None:
-        core = self._core
-        core.book.accounts_seen[said.account] = None
-        core.book.log.append(said, generation=core.generation, note="balance")
+        self._core.book.balance(said)

@@ -88,7 +88,7 @@ class Handover:
         if self._policy is ReplacePolicy.REFUSE_IF_OPEN:
             self._refuse_if_open("policy REFUSE_IF_OPEN")
         if concurrent:
-            await new._core.line.reconcile(until)
+            await new._core.survey.reconcile(until)
         else:
             await old.disconnect(deadline=self._left(until))
             await new.connect(self._left(until))

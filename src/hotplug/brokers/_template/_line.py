@@ -20,22 +20,19 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from hotplug._lifecycle import name_and_text
-from hotplug.brokers._orders._held import Phase
-from hotplug.brokers._template._core import AT_REST, CONNECTED
+from hotplug.brokers._template._core import AT_REST
 from hotplug.errors import (
     AuthenticationError,
     BrokerError,
     BrokerUnavailable,
     DeadlineExceeded,
-    OrderNotFound,
     PermissionDenied,
 )
-from hotplug.market import Gap, GatewayStatus, Order, OrderRef, OrderStatus, Snapshot
+from hotplug.market import Gap, GatewayStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Iterable
 
-    from hotplug.brokers._orders._held import Held
     from hotplug.brokers._template._core import Core
 
 __all__ = ["Line"]
@@ -43,7 +40,9 @@ __all__ = ["Line"]
 _log = logging.getLogger("hotplug.brokers")
 _SERVING: Final = frozenset({GatewayStatus.READY, GatewayStatus.DEGRADED})
 CLEAN_UP: Final = 5.0
-"""Seconds that ``_disconnect`` has after something went wrong."""
+"""Seconds that ``_disconnect`` has at most."""
+PARTING: Final = 0.2
+"""Seconds that it has at least, where there is nothing left of the time for it."""
 LOOK_AGAIN: Final = 0.05
 """Seconds between two looks whether the last order has ended: nobody is in a hurry, and days may pass."""
 _JITTER: Final = random.SystemRandom()
@@ -104,7 +103,7 @@ class Line:
         core.take_free_gate()
         core.become(GatewayStatus.CONNECTING, "connect")
         core.lost = None
-        core.instruments.clear()
+        core.lookups.forget()
         core.book.log.reopen()
         await self._hook("connect", until)
         await self.sync(until)
@@ -141,11 +140,11 @@ class Line:
         await _to_the_end(self._let_go())
         core.become(GatewayStatus.FAILED, name_and_text(error))
 
-    async def _let_go(self) -> None:
-        """Call ``_disconnect``, which may not hang and may not stop us."""
+    async def _let_go(self, limit: float | None = None) -> None:
+        """Call ``_disconnect``, which may not hang (for *limit* seconds at most) and may not stop us."""
         core = self._core
         try:
-            async with asyncio.timeout(CLEAN_UP):
+            async with asyncio.timeout(CLEAN_UP if limit is None else limit):
                 await core.gateway._invoke(core.gateway._disconnect)
         except (KeyboardInterrupt, asyncio.CancelledError):
             raise
@@ -158,7 +157,7 @@ class Line:
         """Learn how everything stands; READY afterwards."""
         core = self._core
         core.become(GatewayStatus.SYNCING, "synchronise")
-        await self.reconcile(until)
+        await core.survey.reconcile(until)
         await core.pulse.see_it_answer(until)
         if core.lost is not None:
             raise BrokerUnavailable(f"{core.broker_id}: lost at once: {core.lost}", code="lost")
@@ -176,110 +175,6 @@ class Line:
             self._missed = False
             log = self._core.book.log
             log.append(Gap(after=None, before=log.cursor), generation=self._core.generation, note="missed")
-
-    async def reconcile(self, until: float) -> None:
-        """Bring the book up to the venue: snapshot, what came meanwhile, what is missing."""
-        core = self._core
-        core.buffer = [] if core.buffer is None else core.buffer
-        try:
-            if symbols := core.book.quotes.symbols:
-                await core.call("subscribe", core.gateway._subscribe, symbols, until=until)
-            asked_at = time.monotonic()
-            _, missing = await self.snapshot(until)
-        finally:
-            buffered, core.buffer = core.buffer or [], None
-            core.ear.replay(buffered)
-        for held in missing:
-            if held.is_open:
-                await self.establish(held, until, missing_at=asked_at)
-
-    async def snapshot(self, until: float) -> tuple[Snapshot, list[Held]]:
-        """The venue's snapshot, applied to the book; and the open orders that are missing in it."""
-        core = self._core
-        # Only what had its answer before the venue was asked, or none in time, can be missing in it.
-        settled = [held for held in core.book.open() if held.task is None or held.phase is Phase.UNKNOWN]
-        shot = await core.call("snapshot", core.gateway._snapshot, until=until)
-        if not isinstance(shot, Snapshot):  # pyright: ignore[reportUnnecessaryIsInstance] - plugins may err
-            why = f"{core.broker_id}: _snapshot gave a {type(shot).__name__}, not a Snapshot"
-            raise BrokerUnavailable(why, code="contract")
-        self._apply(shot)
-        return shot, self._missing(shot, settled)
-
-    def _apply(self, shot: Snapshot) -> None:
-        book, gateway = self._core.book, self._core.gateway
-        # Ids, then fills, then figures: so fills find their orders, and none of them seems to be late.
-        for order in shot.orders or ():
-            book.recognise(order, default_account=gateway.default_account)
-        for fill in shot.fills or ():
-            book.fill(fill)
-        for order in shot.orders or ():
-            book.merge(order, default_account=gateway.default_account)
-        for balance in shot.balances or ():
-            book.accounts_seen[balance.account] = None
-        for position in shot.positions or ():
-            book.accounts_seen[position.account] = None
-
-    def _missing(self, shot: Snapshot, settled: Iterable[Held]) -> list[Held]:
-        """Of those that were *settled*: open and doubtful orders that the snapshot does not tell of."""
-        still = [held for held in settled if held.is_open]
-        if shot.orders is None:
-            return [held for held in still if held.order.status is OrderStatus.UNKNOWN]
-        told = {order.order_id for order in shot.orders if order.order_id is not None}
-        default = self._core.gateway.default_account
-        named = {(order.account or default, order.client_order_id) for order in shot.orders}
-        return [held for held in still if held.key not in named and held.order.order_id not in told]
-
-    async def establish(self, held: Held, until: float, *, missing_at: float | None = None) -> bool:
-        """
-        Find out how one order stands, and say whether that was possible. Raises nothing.
-
-        With *missing_at*, a snapshot asked for at that time lacked it.
-        """
-        core = self._core
-        if core.status not in CONNECTED:
-            return False
-        held.asked_at = asked_at = time.monotonic()
-        held.asks += 1
-        try:
-            if core.gateway._can("_query"):
-                await self._query(held, until, asked_at)
-            elif missing_at is None:
-                _, missing = await self.snapshot(until)
-                for each in missing:
-                    self._not_found(each, asked_at)
-            else:
-                self._not_found(held, missing_at)
-        except BrokerError as error:
-            core.last_error = str(error)
-            return False
-        return True
-
-    async def _query(self, held: Held, until: float, asked_at: float) -> None:
-        core = self._core
-        ref = OrderRef(client_order_id=held.order.client_order_id, order_id=held.order.order_id)
-        try:
-            order = await core.call("query", core.gateway._query, ref, until=until, account=held.account)
-        except OrderNotFound:
-            self._not_found(held, asked_at)
-            return
-        if not isinstance(order, Order):  # pyright: ignore[reportUnnecessaryIsInstance] - plugins may err
-            raise BrokerUnavailable(f"_query gave a {type(order).__name__}, not an Order", code="contract")
-        core.book.merge(order, default_account=held.account)
-
-    def _not_found(self, held: Held, asked_at: float) -> None:
-        """
-        An order that the venue did not know when asked: final only where it promises that, after a time.
-
-        How old the order is by the time of the answer means nothing: it may have arrived after the question.
-        """
-        final_after = self._core.gateway.not_found_final_after
-        unseen = held.ack is None and held.order.order_id is None
-        final = final_after is not None and unseen and asked_at - held.sent_at >= final_after
-        if held.task is not None:
-            if final and time.monotonic() >= held.until:
-                held.task.cancel()  # so that it cannot be sent after it was said that it never was
-            return
-        self._core.book.not_found(held, final=final)
 
     # -- losing and finding it again ---------------------------------------------------------------
 
@@ -335,7 +230,7 @@ class Line:
         core = self._core
         _log.info("%s: reconciling: %s", core.broker_id, reason)
         try:
-            await self.reconcile(time.monotonic() + core.gateway.default_deadline)
+            await core.survey.reconcile(time.monotonic() + core.gateway.default_deadline)
             self._tell_what_was_missed()
         except BrokerError as error:
             self.is_lost(f"reconciling failed: {error}")
@@ -406,7 +301,7 @@ class Line:
             # A send that ended may have begun the cancel that was remembered for it.
             await _until_over(core.cancels.under_way, until)
         await _ended([*flights, *core.tasks])
-        await self._let_go()
+        await self._let_go(min(CLEAN_UP, max(until - time.monotonic(), PARTING)))
         core.buffer = None
         core.become(GatewayStatus.DISCONNECTED, "disconnect")
         core.pulse.look()

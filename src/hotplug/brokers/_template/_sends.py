@@ -14,14 +14,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from hotplug._lifecycle import name_and_text
 from hotplug.brokers._limits._tickets import UNCOUNTED
-from hotplug.brokers._orders._checks import check_limits, check_steps, check_terms, denied, needs_quote
-from hotplug.brokers._orders._held import Held, Phase, again
-from hotplug.brokers._settings import NO_LIMITS
+from hotplug.brokers._orders._checks import check_terms, denied
+from hotplug.brokers._orders._held import Held, Phase, again, with_outcome
 from hotplug.brokers._template._core import PAUSE_LIMIT, expect
 from hotplug.brokers._template._flight import begin
 from hotplug.errors import (
@@ -33,27 +31,22 @@ from hotplug.errors import (
     PermissionDenied,
     RateLimited,
 )
-from hotplug.market import Capability, OrderRequest, OrderStatus
+from hotplug.market import OrderRequest, OrderStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Coroutine
 
     from hotplug.brokers._limits._limiter import Ticket
     from hotplug.brokers._settings import Seat
     from hotplug.brokers._template._core import Core
-    from hotplug.market import Instrument, Order, OrderAck, Quote
+    from hotplug.market import OrderAck
 
 __all__ = ["Sends"]
 
-T = TypeVar("T")
 _log = logging.getLogger("hotplug.brokers")
-ONE: Final = Decimal(1)
 # On the way of each order: a member of an enum, looked up by its name, costs ten times a global.
 WAITING: Final = Phase.WAITING
 SENDING: Final = Phase.SENDING
-INSTRUMENTS: Final = Capability.INSTRUMENTS
-QUOTE_AGE: Final = 5.0
-"""How old, in seconds, a quote may be that limits are checked against."""
 
 
 class Sends:
@@ -119,7 +112,7 @@ class Sends:
         held.until = until
         try:
             check_terms(request, core.gateway)
-            ticket = self._ticket(held) if self._is_fit(held) else None
+            ticket = self._ticket(held) if core.lookups.is_fit(held) else None
             if ticket is None:
                 self._start(held, self._send_later(held, seat))
                 return held
@@ -143,27 +136,6 @@ class Sends:
         held.task = None
         with contextlib.suppress(asyncio.CancelledError):
             task.exception()  # it was raised where it happened, if it was any
-
-    def _must_look_up(self) -> bool:
-        core = self._core
-        return core.book.settings.limits is not NO_LIMITS or INSTRUMENTS in core.gateway.capabilities
-
-    def _is_fit(self, held: Held) -> bool:
-        """Whether all checks could be made without asking anybody; raises what they say."""
-        core, request = self._core, held.request
-        limits = core.book.settings.limits
-        instrument = core.instruments.get(request.symbol)
-        if instrument is None:
-            if INSTRUMENTS in core.gateway.capabilities:
-                return False
-        else:
-            check_steps(request, instrument)
-        if limits is not NO_LIMITS:
-            if needs_quote(limits):
-                return False
-            multiplier = ONE if instrument is None else instrument.multiplier
-            check_limits(request, held.account, core.book, quote=None, multiplier=multiplier, is_new=True)
-        return True
 
     def _ticket(self, held: Held) -> Ticket | None:
         limiter = self._core.book.limiter
@@ -234,8 +206,8 @@ class Sends:
     async def _prepare(self, held: Held, seat: Seat) -> Ticket:
         """Wait for everything that can still say no; then the intent is written down."""
         core, until = self._core, held.until
-        if self._must_look_up():
-            await self.check(held.request, held.account, until, is_new=True)
+        if core.lookups.are_needed:
+            await core.lookups.check(held.request, held.account, until, is_new=True)
         ticket = self._ticket(held)
         if ticket is None:
             ticket = await core.book.limiter.acquire("place", until=until, account=held.account)
@@ -256,50 +228,6 @@ class Sends:
             ticket.give_back()
             why = f"{self._core.broker_id}: the order could not be written to its journal: {error}"
             raise BrokerUnavailable(why, code="journal", outcome="NOT_SENT") from error
-
-    async def check(self, order: Order | OrderRequest, account: str, until: float, *, is_new: bool) -> None:
-        """Raise `OrderDenied` for steps that the venue lacks, and where the operator's limits say no."""
-        book = self._core.book
-        instrument = await self.instrument(order.symbol, until)
-        if instrument is not None:
-            check_steps(order, instrument)
-        quote = await self._quote(order.symbol, account, until) if needs_quote(book.settings.limits) else None
-        multiplier = ONE if instrument is None else instrument.multiplier
-        check_limits(order, account, book, quote=quote, multiplier=multiplier, is_new=is_new)
-
-    async def instrument(self, symbol: str, until: float) -> Instrument | None:
-        """How *symbol* is traded, asked once; ``None`` where the gateway cannot tell."""
-        core = self._core
-        if not core.has_instruments:
-            return None
-        found = core.instruments.get(symbol)
-        if found is None:
-            found = await self._asked("instrument", core.gateway._instrument, symbol, until)
-            core.instruments[symbol] = found
-        return found
-
-    async def _quote(self, symbol: str, account: str, until: float) -> Quote | None:
-        core = self._core
-        quote = core.book.quotes.get(symbol, QUOTE_AGE)
-        if quote is not None and (core.book.time_of(account) - quote.time).total_seconds() > QUOTE_AGE:
-            quote = None  # it came just now, and tells of long ago
-        if quote is None and Capability.QUOTES in core.gateway.capabilities:
-            try:
-                quote = await self._asked("quote", core.gateway._quote, symbol, until)
-            except BrokerError as error:
-                why = f"no fresh quote of {symbol}: its limits cannot be checked: {error}"
-                raise denied("no_quote", why) from error
-            core.book.quotes.put(quote)
-        return quote
-
-    async def _asked(
-        self, name: str, hook: Callable[[str], Awaitable[T] | T], symbol: str, until: float
-    ) -> T:
-        """What a hook says; what it raises means that nothing was sent."""
-        try:
-            return await self._core.call(name, hook, symbol, until=until)
-        except BrokerError as error:
-            raise _with_outcome(error, Outcome.NOT_SENT) from error
 
     async def _fly(self, held: Held, ticket: Ticket) -> None:
         """From here on the order may have been sent, whatever happens."""
@@ -380,7 +308,7 @@ class Sends:
             if error.is_explicit:
                 return error
             rejected = isinstance(error, RateLimited)
-            return _with_outcome(error, Outcome.REJECTED if rejected else Outcome.UNKNOWN)
+            return with_outcome(error, Outcome.REJECTED if rejected else Outcome.UNKNOWN)
         if isinstance(error, TimeoutError):
             told: BrokerError = DeadlineExceeded(f"{name} timed out", code="deadline", outcome="UNKNOWN")
         else:
@@ -397,10 +325,3 @@ def _not_sent(error: Exception) -> BrokerError:
     told = denied("unexpected", f"the order cannot be checked: {name_and_text(error)}")
     told.__cause__ = error
     return told
-
-
-def _with_outcome(error: BrokerError, outcome: Outcome) -> BrokerError:
-    new = again(error)
-    object.__setattr__(new, "outcome", outcome)
-    new.__cause__ = error
-    return new

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from hotplug.errors import BrokerError, GatewayNotReady, OrderDenied, OrderNotFound
 from hotplug.market import Capability, Order, OrderRef, OrderRequest, OrderStatus, OrderType
-from hotplug.testing._brokers._world import ZERO, BrokerWorld, needs
+from hotplug.testing._brokers._world import ZERO, BrokerWorld, needs, template_of
 from hotplug.testing._suite import claim, refused
 
 if TYPE_CHECKING:
@@ -87,6 +87,33 @@ class OrderClaims(BrokerWorld):
                 if self.venue_can("received"):
                     received = list(await self.ask_venue("received"))
                     claim(whole.client_order_id not in received, "it was sent all the same")
+
+        self.run(test())
+
+    def test_the_venue_has_what_was_ordered(self) -> None:
+        """The snapshot of the venue has an order that rests, once, under its id, and as it was asked for."""
+
+        async def test() -> None:
+            async with self.connected() as broker:
+                template = template_of(broker)
+                request = self.resting()
+                ack = await broker.place_order(request)
+                shot = await asyncio.wait_for(template._invoke(template._snapshot), self.soon)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                await broker.cancel_order(OrderRef(client_order_id=ack.client_order_id))
+                name = request.client_order_id
+                found = [
+                    each
+                    for each in shot.orders or ()
+                    if each.client_order_id == name or each.order_id in ({ack.order_id} - {None})
+                ]
+                is_told = shot.orders is not None  # else the venue cannot tell
+                claim(
+                    len(found) == is_told,
+                    f"one order rests, and the snapshot has {len(found)} of it: {found}",
+                )
+                for each in found:
+                    claim(each.client_order_id in {name, None}, f"its id is {name}: {each}")
+                    _claim_as_asked(each, request)
 
         self.run(test())
 
@@ -248,8 +275,12 @@ class OrderClaims(BrokerWorld):
             broker, ref, lambda order: order.status is OrderStatus.FILLED, "what traded is not FILLED"
         )
         claim(order.filled_qty == order.qty and order.leaves_qty == ZERO, f"filled in whole, not {order}")
-        fills = [each for each in await broker.get_fills() if each.client_order_id == ref.client_order_id]
-        claim(sum((each.qty for each in fills), ZERO) == order.qty, f"the fills do not add up: {fills}")
+
+        async def add_up() -> bool:  # a venue may tell that it traded before it tells the trades
+            fills = [each for each in await broker.get_fills() if each.client_order_id == ref.client_order_id]
+            return sum((each.qty for each in fills), ZERO) == order.qty
+
+        await self.until(add_up, "the fills do not add up to what was traded")
         after = await broker.cancel_order(ref)
         claim(after.status is OrderStatus.FILLED, "filled first is a result of a cancel, not an error")
 

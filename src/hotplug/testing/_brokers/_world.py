@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -121,7 +122,10 @@ class BrokerWorld(Suite):
             try:
                 yield broker
             finally:
+                begun = time.monotonic()
                 await broker.disconnect(drain, deadline=self.soon)
+            took = time.monotonic() - begun
+            claim(took < self.soon, f"disconnect() took {took:.1f} s, all the time that it had: it hangs")
             await witness.finish(self.soon)
         finally:
             await witness.dismiss()
