@@ -51,7 +51,7 @@ def test_a_halt_holds_in_its_scope(scope, expected):
     assert everything(halts) == [None] * 4
 
 
-@pytest.mark.parametrize("reason", ["", "  \n"])
+@pytest.mark.parametrize("reason", ["", "  \n", None, 7])
 def test_a_halt_needs_a_reason(reason):
     """
     Nobody halts without saying why.

@@ -53,7 +53,7 @@ class Halt:
         cls, reason: str, *, key: str | None = None, user: str | None = None, cancel: bool = True
     ) -> Halt:
         """A new one, by this process. `ValueError` without a reason."""
-        if not reason.strip():
+        if not isinstance(reason, str) or not reason.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
             raise ValueError("say why: a halt and its end need a reason")
         return cls(
             reason=reason, key=key, user=user, cancel=cancel, since=datetime.now(UTC), by=f"pid {os.getpid()}"

@@ -129,7 +129,7 @@ class Pulse:
         """UNKNOWN orders, and cancels and changes that nothing was heard of."""
         core = self._core
         self._doubt_what_hangs()
-        doubtful = [held for held in tuple(core.book.open()) if self._is_doubtful(held)]
+        doubtful = [held for held in core.book.open() if self._is_doubtful(held)]
         if not core.gateway._can("_query"):
             del doubtful[1:]  # one snapshot tells of all
         turn = asyncio.Semaphore(ASK_AT_ONCE)
@@ -140,13 +140,13 @@ class Pulse:
                 await core.survey.establish(held, time.monotonic() + core.gateway.default_deadline)
 
         await asyncio.gather(*map(ask, doubtful))
-        for held in tuple(core.book.open()):
+        for held in core.book.open():
             core.cancels.start_if_remembered(held)  # that there is something to cancel may be known only now
 
     def _doubt_what_hangs(self) -> None:
         """Orders whose ``_place`` has not come back in time, and for which nobody waits who would notice."""
         core = self._core
-        for held in tuple(core.book.open()):
+        for held in core.book.open():
             if held.phase is Phase.SENDING and time.monotonic() >= held.until:
                 why = f"{core.broker_id}: no answer to order {held.key[1]!r} in time"
                 core.book.doubted(held, DeadlineExceeded(why, code="deadline", outcome="UNKNOWN"))
