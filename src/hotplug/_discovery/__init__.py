@@ -10,22 +10,66 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from hotplug._discovery._index import index_of
-from hotplug._discovery._survey import certain, survey
+from hotplug._discovery._survey import RIVALS, certain, survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from hotplug._discovery._activation import Activation as Activation
+    from hotplug._discovery._activation import activate as activate
     from hotplug._discovery._explain import Finding
+    from hotplug._discovery._helpers import found as found
+    from hotplug._discovery._helpers import helper as helper
+    from hotplug._discovery._installation import Installation as Installation
+    from hotplug._discovery._installation import InstallationState as InstallationState
+    from hotplug._discovery._installation import backups as backups
+    from hotplug._discovery._installation import installation as installation
+    from hotplug._discovery._modules import Place as Place
     from hotplug._discovery._survey import Survey
+    from hotplug._discovery._territory import Territory as Territory
+    from hotplug._discovery._territory import territory as territory
     from hotplug._records import Discovery, PluginRecord
 
-__all__ = ["discover", "explain", "forget", "requirements", "stamp", "strays"]
+__all__ = [
+    "Activation",
+    "Installation",
+    "InstallationState",
+    "Place",
+    "RIVALS",
+    "Territory",
+    "activate",
+    "backups",
+    "discover",
+    "explain",
+    "forget",
+    "found",
+    "helper",
+    "installation",
+    "requirements",
+    "stamp",
+    "strays",
+    "territory",
+]
 
 _Key = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
 REMEMBERED: Final = 16
+LATE: Final = {
+    "Activation": "_activation",
+    "Installation": "_installation",
+    "InstallationState": "_installation",
+    "Place": "_modules",
+    "Territory": "_territory",
+    "activate": "_activation",
+    "backups": "_installation",
+    "found": "_helpers",
+    "helper": "_helpers",
+    "installation": "_installation",
+    "territory": "_territory",
+}
+"""What only a running host asks for, and the modules that are imported when it does."""
 PATH_FINDERS: Final = ("_frozen_importlib_external", "importlib_metadata")
 
 
@@ -60,7 +104,10 @@ def discover(
 
 def forget() -> None:
     """Empty the memory of this process; index files stay."""
+    from hotplug._discovery._installation import forget_installations
+
     _Memory.surveys = {}
+    forget_installations()
 
 
 def stamp(record: PluginRecord) -> tuple[object, ...]:
@@ -90,6 +137,15 @@ def strays(groups: Mapping[str, str], path: Sequence[str] | None = None) -> tupl
     from hotplug._discovery import _explain
 
     return _explain.strays(groups, tuple(map(_as_text, sys.path if path is None else path)))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f"{__name__}.{LATE[name]}"), name)
+    return found
 
 
 def _as_text(entry: object) -> str:

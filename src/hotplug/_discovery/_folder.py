@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hotplug._discovery._stamps import Stamp, Watched
     from hotplug._discovery._text import Identity
 
-__all__ = ["Table", "list_folder", "scan_folder"]
+__all__ = ["LEFTOVER_MARKS", "Table", "list_folder", "scan_folder"]
 
 SUFFIXES: Final = (".dist-info", ".egg-info", ".pth")
 EDITABLE_MARKS: Final = ("__editable__.", "_editable_impl_")

@@ -12,7 +12,7 @@ from hotplug._discovery._text import read_headers
 if TYPE_CHECKING:
     from hotplug._records import PluginRecord
 
-__all__ = ["requirements_of", "stamp_of"]
+__all__ = ["archives_of", "requirements_of", "stamp_of"]
 
 TELLING: Final = ("", "entry_points.txt", "RECORD", "METADATA", "PKG-INFO")
 
@@ -22,7 +22,7 @@ def stamp_of(record: PluginRecord) -> tuple[object, ...]:
     path = Path(record.path)
     if look(record.path) is not None:
         return tuple(look(str(path / name)) for name in TELLING)
-    return tuple(look(str(archive)) for archive in _archives(path))
+    return tuple(look(str(archive)) for archive in archives_of(path))
 
 
 def requirements_of(record: PluginRecord) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ def requirements_of(record: PluginRecord) -> tuple[str, ...]:
 def _foreign_requirements(path: Path) -> tuple[str, ...]:
     from hotplug._discovery._foreign import foreign_distributions, path_of
 
-    places = [path.parent] if path.is_dir() else _archives(path)
+    places = [path.parent] if path.is_dir() else archives_of(path)
     for place in places:
         for distribution in foreign_distributions(None, [str(place)]):
             if path_of(distribution) == str(path):
@@ -50,6 +50,6 @@ def _foreign_requirements(path: Path) -> tuple[str, ...]:
     return ()
 
 
-def _archives(path: Path) -> list[Path]:
+def archives_of(path: Path) -> list[Path]:
     """The file that *path* leads into, if it does."""
     return [parent for parent in path.parents if parent.is_file()]

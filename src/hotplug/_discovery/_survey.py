@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 # pathlib costs more to import than all of this takes to run.
 # ruff: noqa: PTH100
 
-__all__ = ["Place", "Survey", "certain", "in_order", "survey"]
+__all__ = ["Place", "RIVALS", "Survey", "certain", "in_order", "survey"]
+
+RIVALS = "is one of several for the same distribution"
+"""How the reason of a `Problem` begins whose dist-info counts though there are others beside it."""
 
 Place = tuple[int, int]
 """Inode and device: what a folder is, however it is spelled."""
@@ -149,16 +152,24 @@ def _losers(table: Table, problems: list[Problem], watched: list[Watched]) -> se
 
         def rank(file: str, judged: dict[str, tuple[Identity, Watched]] = judged) -> tuple[object, ...]:
             version = version_order(table.project(file)[1])
-            return judged[file][0].is_sound, file.endswith(".dist-info"), version, file
+            is_whole = _is_whole(f"{table.folder}{os.sep}{file}")
+            return judged[file][0].is_sound, is_whole, file.endswith(".dist-info"), version, file
 
         watched += (metadata for _, metadata in judged.values())
         *others, winner = sorted(files, key=rank)
         losers.update(others)
         table.names[table.project(winner)[0]] = winner
-        reason = f"is one of several for the same distribution: {winner} counts, not {', '.join(others)}"
+        reason = f"{RIVALS}: {winner} counts, not {', '.join(others)}"
         name = spelled(judged[winner][0], named_in(winner, table.folder)[0])
         problems.append(Problem(f"{table.folder}{os.sep}{winner}", None, reason, name))
     return losers
+
+
+def _is_whole(info: str) -> bool:
+    """Whether the contents are as they say: two installers at once leave one right, or none."""
+    from hotplug._discovery._installation import installation
+
+    return installation(info, strict=True).state not in ("partial", "gone")
 
 
 def _is_shadowed(table: Table, file: str, earlier: list[Table], watched: list[Watched]) -> bool:
