@@ -1,4 +1,4 @@
-"""Listeners, leases, and taking the place of another."""
+"""Listeners and leases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from hotplug._records import PluginRecord, RegistryChange
 from hotplug.context import UserExecutionContext
-from hotplug.errors import ContractError, DuplicateKeyError, NotRegisteredError
+from hotplug.errors import DuplicateKeyError, NotRegisteredError
 from hotplug.registry import UniversalRegistry, when_released
 
 ADA = UserExecutionContext("ada")
@@ -276,66 +276,3 @@ def test_only_registrations_are_released(registry):
     """
     with pytest.raises(TypeError, match="is not the undo of a registration"):
         when_released(registry.subscribe(print), print)
-
-
-# -- taking the place of another -------------------------------------------------------------------
-
-
-def test_supersede(registry):
-    """
-    A new entry takes the old one's place at once, in the same order; the old undo is dead then.
-    """
-    heard: list[str] = []
-    old = registry.register_lazy("a", lambda: "old", owner=PAPER)
-    registry.register("b", 1)
-    registry.get("a")
-    registry.subscribe(lambda change: heard.append(change.action))
-
-    new = registry.supersede(old, "a", load=lambda: "new", tags=["t"])
-    old()
-    assert registry["a"] == "new"
-    assert registry.keys() == ("a", "b")
-    assert registry.entry("a").tags == ("t",)
-
-    newest = registry.supersede(new, "a", factory=lambda context: context)
-    assert registry.get("a", ADA) is ADA
-    newest()
-    assert registry.keys() == ("b",)
-    assert heard == ["replaced", "replaced", "unregistered"]
-
-
-def test_supersede_what_is_gone(registry):
-    """
-    Where the old entry does not stand any more, taking its place is registering.
-    """
-    old = registry.register_lazy("a", lambda: "old")
-    old()
-    registry.supersede(old, "a", load=lambda: "new")
-    assert registry["a"] == "new"
-
-    with pytest.raises(DuplicateKeyError):
-        registry.supersede(old, "a", load=lambda: "newer")
-
-
-def test_supersede_with_nothing(registry):
-    """
-    Neither load nor factory is nothing to stand there.
-    """
-    old = registry.register("a", 1)
-
-    with pytest.raises(ContractError):
-        registry.supersede(old, "a")
-    assert registry["a"] == 1
-
-
-def test_supersede_clears_the_issue(registry):
-    """
-    What failed before is no issue of what stands there now.
-    """
-    old = registry.register_lazy("a", lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        registry.get("a")
-
-    registry.supersede(old, "a", load=lambda: 1)
-
-    assert registry.health().issues == ()

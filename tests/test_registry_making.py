@@ -129,7 +129,9 @@ class CalledAsync:
 
 
 @pytest.mark.parametrize(
-    "maker", [coroutine_function, CalledAsync(), functools.partial(coroutine_function, 1)], ids=repr
+    "maker",
+    [coroutine_function, CalledAsync(), functools.partial(coroutine_function, 1)],
+    ids=["function", "object", "partial"],
 )
 def test_async_makers_are_refused(registry, maker):
     """

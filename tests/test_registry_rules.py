@@ -201,7 +201,6 @@ def test_frozen_registry_refuses_writes(registry):
         lambda: registry.replace_factory("f", lambda context: 2),
         lambda: registry.unregister("a"),
         lambda: registry.add_validator(lambda key, item: True),
-        lambda: registry.supersede(undo, "a", load=list),
         undo,
         remove,
     ]

@@ -31,6 +31,7 @@ from hotplug.errors import (
     ToolError,
     ToolTimeoutError,
 )
+from hotplug.registry import Retirement, Shelf, when_released
 from hotplug.tools import FunctionTool, Tool, ToolRegistry, as_tool, tool
 from hotplug.tools._approvals import Approvals, Request
 from hotplug.tools._slots import SLOTS, Slots
@@ -263,7 +264,7 @@ def test_the_context_is_injected():
         call(tools, "whoami", {"context": {"user_id": "eve"}})
 
 
-@pytest.mark.parametrize("returned", ["text", object(), None], ids=str)
+@pytest.mark.parametrize("returned", ["text", object(), None])
 def test_broken_promises_about_the_result_are_failures(returned):
     """
     A result that is not what the annotation says (or nothing JSON can say) is a failure of the tool.
@@ -764,7 +765,7 @@ def factory_of_a_tool() -> Tool:
     return add
 
 
-@pytest.mark.parametrize("item", [42, Point, len, factory_of_a_tool], ids=str)
+@pytest.mark.parametrize("item", [42, Point, len, factory_of_a_tool])
 def test_the_registry_holds_tools_only(item):
     """
     What is no typed function with a schema, and says not to make a tool, is a `ContractError`.
@@ -793,8 +794,6 @@ def test_a_tool_in_use_is_leased():
     """
     While a tool runs, its plugin is not closed under it.
     """
-    from hotplug.registry import when_released
-
     gate, released, tools = threading.Event(), [], ToolRegistry()
 
     @reading
@@ -1048,3 +1047,103 @@ async def _until(condition) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(0)
+
+
+# -- generations -------------------------------------------------------------------------------------
+
+
+def test_a_call_is_of_one_generation():
+    """
+    A call that began with a tool ends with it, by what was said of it; the next one gets what stands then.
+    """
+    shelf, tools, gate, loading = Shelf(), ToolRegistry(), threading.Event(), threading.Event()
+
+    def load() -> Tool:
+        loading.set()
+        assert gate.wait(10)
+        return as_tool(reading(whoami_old))
+
+    change = shelf.change()
+    old = change.put(tools, "who", load=load, metadata={"offer": True}, generation=1)
+    change.publish()
+
+    async def world() -> object:
+        calling = asyncio.create_task(tools.call("who", {}, ADA))
+        await _until(loading.is_set)
+        change = shelf.change()
+        change.swap(old, item=whoami, metadata={"offer": False}, generation=2)
+        change.publish()
+        with pytest.raises(NotOfferedError):
+            await tools.call("who", {}, ADA)
+        gate.set()
+        return await calling
+
+    assert asyncio.run(asyncio.wait_for(world(), 20)) == "old ada"
+
+
+def whoami_old(context: UserExecutionContext) -> str:
+    """Say who asks, as ever."""
+    return f"old {context.user_id}"
+
+
+def test_a_call_holds_its_tool_and_knows_it():
+    """
+    Inside its call a tool's retirement would wait for itself, and says so; it is over when the call is.
+    """
+    shelf, tools, over, seen = Shelf(), ToolRegistry(), [], []
+
+    @reading
+    def reload() -> None:
+        change = shelf.change()
+        change.swap(old, item=add)
+        change.publish()
+        retirement = Retirement([old], lambda: over.append(1))
+        seen.append((retirement.begin(), retirement.is_held_here, list(over)))
+
+    change = shelf.change()
+    old = change.put(tools, "it", item=reload, metadata={"offer": True})
+    other = change.put(tools, "other", item=whoami, metadata={"offer": True})
+    change.publish()
+    call(tools, "it")
+
+    assert seen == [(False, True, [])]
+    assert over == [1]
+    assert not Retirement([other], list).is_held_here
+
+
+def test_an_approval_is_for_one_generation():
+    """
+    Who said yes to a tool said nothing about the one that took its place.
+    """
+    shelf, tools = Shelf(), ToolRegistry()
+    change = shelf.change()
+    old = change.put(tools, "wipe", item=wipe, metadata={"offer": True}, generation=1)
+    change.publish()
+    approval = tools.approve("wipe", {"what": "disk"}, ADA)
+    assert approval.generation == 1
+    change = shelf.change()
+    change.swap(old, item=wipe, metadata={"offer": True}, generation=2)
+    change.publish()
+
+    with pytest.raises(ApprovalRequiredError):
+        call(tools, "wipe", {"what": "disk"}, approval=approval)
+    assert tools.approve("wipe", {"what": "disk"}, ADA).generation == 2
+
+
+def test_a_refused_call_holds_nothing():
+    """
+    A call that is refused, for whatever reason, keeps no tool from its end.
+    """
+    tools, over = ToolRegistry(), []
+    undo = tools.register("wipe", wipe, metadata={"offer": ["bob"]})
+    for context, arguments, error in (
+        (ADA, {}, NotOfferedError),
+        (BOB, "what", InvalidArgumentsError),
+        (BOB, {"what": "disk"}, ApprovalRequiredError),
+    ):
+        with pytest.raises(error):
+            call(tools, "wipe", arguments, context)
+    assert tools.offered(ADA) == ()
+    undo()
+    when_released(undo, lambda: over.append(1))
+    assert over == [1]

@@ -28,7 +28,7 @@ from dependency_injector import providers
 from stevedore.extension import Extension, ExtensionManager
 
 from hotplug.context import UserExecutionContext
-from hotplug.registry import UniversalRegistry
+from hotplug.registry import Shelf, UniversalRegistry
 
 KEYS = [f"key{number}" for number in range(1000)]
 ITEMS = [object() for _ in KEYS]
@@ -281,6 +281,81 @@ def test_threads(benchmark):
     }
     benchmark.pedantic(lambda: [counting.get(key) for key in KEYS], rounds=20)
     show(benchmark, "eight threads", kept, "of one thread's throughput", dict.fromkeys(list(cases)[:2], 0.8))
+
+
+def on_shelf(*, metrics: bool) -> UniversalRegistry[object]:
+    registry: UniversalRegistry[object] = UniversalRegistry("things", metrics=metrics)
+    change = Shelf().change()
+    for key, item in zip(KEYS, ITEMS, strict=True):
+        change.put(registry, key, item=item)
+    change.publish()
+    return registry
+
+
+def reading(registry: UniversalRegistry[object]) -> dict[str, Case]:
+    """Each way to read a registry, a thousand times."""
+
+    def by_item() -> None:
+        for key in KEYS:
+            registry[key]
+
+    def by_get() -> None:
+        for key in KEYS:
+            registry.get(key)
+
+    def by_in() -> None:
+        for key in KEYS:
+            key in registry  # noqa: B015
+
+    def by_lease() -> None:
+        for key in KEYS:
+            with registry.lease(key):
+                pass
+
+    return {
+        "[k]": by_item,
+        "get(k)": by_get,
+        "in": by_in,
+        "lease(k)": by_lease,
+        "entries()": registry.entries,
+    }
+
+
+@pytest.mark.parametrize("metrics", [True, False], ids=["counting", "quiet"])
+def test_shelf(benchmark, metrics):
+    """
+    Reading what is published from a shelf, as a multiple of reading what was registered.
+    """
+    ordinary, shelved = reading(filled(metrics=metrics)), reading(on_shelf(metrics=metrics))
+    cases = {**ordinary, **{f"{name}, shelf": case for name, case in shelved.items()}}
+    times = interleaved(cases, 80)
+    benchmark.pedantic(shelved["get(k)"], rounds=20)
+    numbers = {name: times[f"{name}, shelf"] / times[name] for name in ordinary}
+    show(benchmark, "shelf", numbers, "x the same of a registered one", {"[k]": 2, "get(k)": 2})
+
+
+def test_publishing(benchmark):
+    """
+    What a change costs: all of 10, 100 and 1,000 entries swapped, and one among them.
+    """
+    numbers = {}
+    for count in (10, 100, 1000):
+        registry: UniversalRegistry[object] = UniversalRegistry("things")
+        shelf = Shelf()
+        change = shelf.change()
+        undos = [change.put(registry, key, item=1) for key in KEYS[:count]]
+        change.publish()
+        for name, swapped in (("all", count), ("one", 1)):
+            taken = []
+            for _ in range(40):
+                change = shelf.change()
+                undos[:swapped] = [change.swap(undo, item=1) for undo in undos[:swapped]]
+                started = time.thread_time_ns()
+                change.publish()
+                taken.append(time.thread_time_ns() - started)
+            numbers[f"{name} of {count}"] = statistics.median(taken) / 1000
+    benchmark.pedantic(lambda: shelf.change().publish(), rounds=20)
+    show(benchmark, "publishing", numbers, "us", {})
 
 
 # -- registration ----------------------------------------------------------------------------------

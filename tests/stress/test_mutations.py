@@ -34,6 +34,7 @@ def load_claims() -> ModuleType:
 
 claims = load_claims()
 
+LOOKED_UP = "record = self._at(key) if cut is None else cut.find(self, key)\n"
 MUTATIONS = {
     "register takes no lock": (
         "_table.py",
@@ -62,15 +63,15 @@ MUTATIONS = {
     ),
     "undo removes whatever stands there": (
         "_table.py",
-        "            if self._table.get(key) is not record:\n                return\n",
+        "            if self._at(key) is not record:\n                return\n",
         "            if key not in self._table:\n                return\n",
         claims.claim_undo_removes_nothing_newer,
     ),
     "undo brings back the old entry": (
         "_table.py",
-        "            if self._table.get(key) is not record:\n                return\n",
+        "            if self._at(key) is not record:\n                return\n",
         (
-            "            if self._table.get(key) is not record:\n"
+            "            if self._at(key) is not record:\n"
             "                self._table[key] = record\n                return\n"
         ),
         claims.claim_undo_removes_nothing_newer,
@@ -89,8 +90,8 @@ MUTATIONS = {
     ),
     "changes are told under the lock": (
         "_table.py",
-        "                self._queue(action, key, record)\n",
-        "                self._queue(action, key, record)\n                self._announcer.deliver()\n",
+        '                self._queue("registered", key, record)\n',
+        '                self._queue("registered", key, record)\n                self._announcer.deliver()\n',
         claims.claim_no_code_under_the_lock,
     ),
     "validators run under the lock": (
@@ -101,8 +102,8 @@ MUTATIONS = {
     ),
     "keys waits for writers": (
         "_universal.py",
-        "        return tuple(self._table.copy())\n",
-        "        with self._writing:\n            return tuple(self._table)\n",
+        "        moves, keys = self._moves, tuple(self._table.copy())\n",
+        "        with self._writing:\n            moves, keys = self._moves, tuple(self._table)\n",
         claims.claim_reads_take_no_lock,
     ),
     "the first hit waits for writers": (
@@ -125,21 +126,139 @@ MUTATIONS = {
     ),
     "leases hold nothing": (
         "_leases.py",
-        "            if record in self._counts:\n",
-        "            if False:\n",
+        "        if record not in self._counts:\n",
+        "        if True:\n",
         claims.claim_leased_is_not_released,
     ),
     "a lease looks up before the lock": (
-        "_universal.py",
-        (
-            "        with self._writing:\n            record = self._table.get(key)\n"
-            "            if record is not None:\n                self._leases.begin(record)\n"
-        ),
-        (
-            "        record = self._table.get(key)\n        with self._writing:\n"
-            "            if record is not None:\n                self._leases.begin(record)\n"
-        ),
+        "_standing.py",
+        f"        with self._writing:\n            {LOOKED_UP}",
+        f"        {LOOKED_UP}        with self._writing:\n",
         claims.claim_no_lease_begins_after_the_undo,
+    ),
+    "a lease by a cut looks up before the lock": (
+        "_standing.py",
+        f"        with self._writing:\n            {LOOKED_UP}",
+        f"        {LOOKED_UP}        with self._writing:\n",
+        claims.claim_no_lease_begins_after_the_retirement,
+    ),
+    "places show before they are published": (
+        "_standing.py",
+        "(held := _seen_at(now, record)) is not None",
+        "(held := _seen_at(now, record) or record) is not None",
+        claims.claim_a_change_is_seen_at_once,
+    ),
+    "a key is there as soon as its place is": (
+        "_universal.py",
+        "key in self._table and (",
+        "key in self._table or (",
+        claims.claim_a_change_is_seen_at_once,
+    ),
+    "the length is that of the table": (
+        "_universal.py",
+        "len(self._snapshot()) if moves % 2 or moves != self._moves else count",
+        "count",
+        claims.claim_a_change_is_seen_at_once,
+    ),
+    "the keys are those of the table": (
+        "_universal.py",
+        "tuple(self._snapshot()) if moves % 2 or moves != self._moves else keys",
+        "keys",
+        claims.claim_a_change_is_seen_at_once,
+    ),
+    "the keys are not looked at again": (
+        "_universal.py",
+        "tuple(self._snapshot()) if moves % 2 or moves != self._moves else keys",
+        "tuple(self._snapshot()) if moves % 2 else keys",
+        claims.claim_a_view_is_of_one_instant,
+    ),
+    "the length is not counted again": (
+        "_universal.py",
+        "moves % 2 or moves != self._moves else count",
+        "moves % 2 else count",
+        claims.claim_a_length_is_of_one_instant,
+    ),
+    "what goes leaves its table first": (
+        "_shelf.py",
+        "                self._show(now)\n",
+        (
+            "                for place, held in moves.items():\n                    if held is None:\n"
+            "                        del table_of(place)._table[place.key]\n                self._show(now)\n"
+        ),
+        claims.claim_a_change_is_seen_at_once,
+    ),
+    "places are published one by one": (
+        "_shelf.py",
+        "                self._show(now)\n",
+        (
+            "                for place, held in moves.items():\n"
+            "                    held is not None and self._show({**self.now, place: held})\n"
+            "                self._show(now)\n"
+        ),
+        claims.claim_a_change_is_seen_at_once,
+    ),
+    "a view does not look twice": (
+        "_standing.py",
+        "            if self._now() is not now:\n                continue\n",
+        "",
+        claims.claim_a_view_is_of_one_instant,
+    ),
+    "a change does what it can": (
+        "_shelf.py",
+        "                elif strict:\n                    raise error\n",
+        "                elif strict:\n                    failed = error\n",
+        claims.claim_a_refused_change_is_none,
+    ),
+    "a change does not ask who is frozen": (
+        "_shelf.py",
+        "        if table._frozen and (",
+        "        if False and (",
+        claims.claim_no_change_lands_after_freeze,
+    ),
+    "a change takes no locks": (
+        "_shelf.py",
+        "        with locked(table._writing for table in tables):\n",
+        "        if True:\n",
+        claims.claim_no_change_lands_after_freeze,
+    ),
+    "locks are taken as they come": (
+        "_leases.py",
+        "sorted(set(locks), key=id)",
+        "locks",
+        claims.claim_two_changes_make_way_for_each_other,
+    ),
+    "the shelf takes no lock of its own": (
+        "_shelf.py",
+        "        with self._guard:\n            merged = {",
+        "        if True:\n            merged = {",
+        claims.claim_changes_of_other_registries_stay,
+    ),
+    "a cut follows": (
+        "_cuts.py",
+        "        return table._at(key) if own.is_over else own\n",
+        "        return table._at(key)\n",
+        claims.claim_a_cut_is_kept,
+    ),
+    "what is retired is found": (
+        "_places.py",
+        "        self.retired = True\n",
+        "",
+        claims.claim_a_cut_is_kept,
+    ),
+    "each retires alone": (
+        "_retirement.py",
+        "        return not any(\n",
+        "        return not all(\n",
+        claims.claim_a_cut_is_kept,
+    ),
+    "what is retired is let go of under the lock": (
+        "_retirement.py",
+        "            kept = [withdrawal.record.retire() for withdrawal in self._withdrawals]\n",
+        (
+            "            for withdrawal in self._withdrawals:\n"
+            "                withdrawal.record.retire()\n            kept = []\n"
+        ),
+        claims.claim_no_finaliser_under_the_lock,
     ),
     "factories do not look for circles": (
         "_table.py",

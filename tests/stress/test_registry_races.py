@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import random
 import sys
 import threading
 import time
@@ -26,6 +27,8 @@ from hotplug.errors import (
     FrozenRegistryError,
     NotRegisteredError,
 )
+from racing import until_it_stands
+from thorough import part_of
 
 DEADLINE = 20.0
 
@@ -246,6 +249,18 @@ def claim_reads_take_no_lock(package: ModuleType) -> None:
 
     assert read() == [1, 2, 2, 3, 4, 3, True, True, 5, "healthy", False]
 
+    registry = package.UniversalRegistry("things")
+    shelf = package.Shelf()
+    change = shelf.change()
+    change.put(registry, "item", item=1, tags=["t"])
+    change.put(registry, "factory", factory=lambda context: 2)
+    change.put(registry, "lazy", load=lambda: 3)
+    change.publish()
+    registry._writing = ForbiddenLock()
+
+    assert read() == [1, 2, 2, 3, 4, 3, True, True, 5, "healthy", False]
+    assert "item" in registry.at(shelf.cut())
+
 
 def claim_no_finaliser_under_the_lock(package: ModuleType) -> None:
     """An object whose last reference a registry drops is finalised while other threads can write."""
@@ -271,6 +286,32 @@ def claim_no_finaliser_under_the_lock(package: ModuleType) -> None:
     registry.replace("l", 1)
 
     assert free == [True] * 4
+
+    shelf = package.Shelf()
+    change = shelf.change()
+    undos = [change.put(registry, f"shelf.{number}", item=Thing()) for number in range(6)]
+    undos.append(change.put(registry, "shelf.f", factory=Thing()))
+    change.publish()
+    del change
+    taken, swapped, removed, retired = undos[:4]
+    undos[:4] = []
+    taken()
+    change = shelf.change()
+    change.swap(swapped, item=1)
+    change.remove(removed)
+    del taken, swapped, removed
+    change.publish()
+    del change
+    assert free == [True] * 7
+    retired()
+    package.when_released(retired, lambda: None)
+    assert free == [True] * 8
+    undos.clear()
+    registry.unregister("shelf.4")
+    registry.replace("shelf.5", 1)
+    registry.replace_factory("shelf.f", lambda context: 2)
+
+    assert free == [True] * 11
 
 
 def claim_changes_come_in_order(package: ModuleType) -> None:
@@ -365,6 +406,247 @@ def claim_products_are_checked(package: ModuleType) -> None:
             wrong()
 
 
+# -- claims about the shelf ------------------------------------------------------------------------
+
+
+def look(*registries: Any) -> list[object]:
+    """What a reader sees of them, by every way there is."""
+    keys = "abcd"
+    return [
+        (
+            registry.keys(),
+            tuple(registry),
+            len(registry),
+            [key in registry for key in keys],
+            [registry.get(key, default=None) for key in keys],
+            [registry.get(key, 1, default=None) for key in keys],
+            [(entry.key, entry.generation) for entry in registry.entries()],
+            registry.list_by_tag("t"),
+            registry.metrics().entries,
+            registry.health().details["entries"],
+        )
+        for registry in registries
+    ]
+
+
+def a_change(package: ModuleType) -> tuple[Any, Any, Any, Any]:
+    """A shelf, two registries, and a change of both that is not published yet."""
+    left = package.UniversalRegistry("left")
+    right = package.UniversalRegistry("right", metrics=False)
+    shelf = package.Shelf()
+    change = shelf.change()
+    a = change.put(left, "a", item="old a", tags=["t"], generation=1)
+    b = change.put(right, "b", item="old b", tags=["t"], generation=1)
+    c = change.put(right, "c", item="old c", generation=1)
+    change.publish()
+    change = shelf.change()
+    change.swap(a, item="new a", generation=2)
+    change.remove(b)
+    change.swap(c, item="new c", tags=["t"], generation=2)
+    change.put(left, "b", item="new b", tags=["t"], generation=2)
+    change.put(right, "d", item="new d", generation=2)
+    return shelf, left, right, change
+
+
+def claim_a_change_is_seen_at_once(package: ModuleType) -> None:
+    """Just before the one assignment readers see what was, by all ways; just after it, what will be."""
+    shelf, left, right, change = a_change(package)
+    seen: list[object] = []
+    show = shelf._show
+
+    def watched(now: object) -> None:
+        seen.append(look(left, right))
+        show(now)
+        seen.append(look(left, right))
+
+    shelf._show = watched
+    before = look(left, right)
+    change.publish()
+    after = look(left, right)
+
+    assert before != after
+    assert seen == [before, after]
+
+
+def claim_a_view_is_of_one_instant(package: ModuleType) -> None:
+    """A view during which a change comes shows all of the change or nothing of it."""
+    for view in ("keys", "entries", "metrics"):
+        _, left, _, change = a_change(package)
+        calls: list[Callable[[], object]] = [change.publish]
+
+        class Interrupted(dict):  # type: ignore[type-arg]
+            def copy(self, calls: list[Callable[[], object]] = calls) -> dict[str, object]:
+                copied = dict(self)
+                while calls:
+                    calls.pop()()
+                return copied
+
+        left._table = Interrupted(left._table)
+        seen = getattr(left, view)()
+        assert not calls
+        if view == "metrics":
+            assert seen.entries == 2
+        else:
+            found = [each if isinstance(each, str) else (each.key, each.generation) for each in seen]
+            assert found == (["a", "b"] if view == "keys" else [("a", 2), ("b", 2)])
+
+
+def claim_a_length_is_of_one_instant(package: ModuleType) -> None:
+    """Who counts in the middle of a change counts again."""
+    shelf, _, right, change = a_change(package)
+    show, counted = shelf._show, list[int]()
+
+    def watched(now: object) -> None:
+        counted.append(dict.__len__(right._table))
+        show(now)
+
+    class Interrupted(dict):  # type: ignore[type-arg]
+        def __len__(self) -> int:
+            if not counted:
+                change.publish()
+                return counted[0]
+            return dict.__len__(self)
+
+    shelf._show = watched
+    right._table = Interrupted(right._table)
+
+    assert len(right) == 2
+    assert counted == [3]
+
+
+def claim_a_refused_change_is_none(package: ModuleType) -> None:
+    """A change of which one part is impossible leaves everything as it was, and says which part that was."""
+    _, left, right, change = a_change(package)
+    right.register("d", "the application's")
+    before, told = look(left, right), []
+    left.subscribe(told.append)
+    with pytest.raises(DuplicateKeyError, match="'d'"):
+        change.publish()
+
+    assert look(left, right) == before
+    assert told == []
+
+
+def claim_no_change_lands_after_freeze(package: ModuleType) -> None:
+    """A change that waits for the lock of one of its registries while that is frozen lands nowhere."""
+    _, left, right, change = a_change(package)
+    before = look(left, right)
+    turnstile = Turnstile(right, "writer")
+    outcomes: list[object] = []
+    writer = start(change.publish, outcomes, "writer")
+    until(lambda: outcomes or turnstile.arrived.is_set())
+    assert not outcomes, "it took no lock"
+    right.freeze()
+    turnstile.go.set()
+    writer.join(DEADLINE)
+
+    assert [type(outcome) for outcome in outcomes] == [FrozenRegistryError]
+    assert look(left, right) == before
+
+
+class NotedLock:
+    """A lock in place of the registry's, which says when it was taken."""
+
+    def __init__(self, registry: Any, taken: list[str]) -> None:
+        self.lock = registry._writing
+        self.name = registry.name
+        self.taken = taken
+        registry._writing = self
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+        self.taken.append(self.name)
+
+    def __exit__(self, *error: object) -> None:
+        self.lock.release()
+
+
+def claim_two_changes_make_way_for_each_other(package: ModuleType) -> None:
+    """Changes of the same registries, named in whatever order, take their locks in one order."""
+    registries = [package.UniversalRegistry(name) for name in "abcd"]
+    shelf, taken = package.Shelf(), []
+    for registry in registries:
+        NotedLock(registry, taken)
+    for number, order in enumerate(itertools.permutations(registries)):
+        change = shelf.change()
+        for registry in order:
+            change.put(registry, str(number), item=number)
+        change.publish()
+
+    orders = {"".join(taken[start : start + 4]) for start in range(0, len(taken), 4)}
+    assert len(orders) == 1
+
+
+def claim_changes_of_other_registries_stay(package: ModuleType) -> None:
+    """A change that comes in the middle of another one, of other registries, stands as well."""
+    left, right = package.UniversalRegistry("left"), package.UniversalRegistry("right")
+    shelf = package.Shelf()
+    changes = [shelf.change(), shelf.change()]
+    changes[0].put(left, "a", item=1)
+    changes[1].put(right, "a", item=2)
+    show, writers, outcomes = shelf._show, [], []
+
+    def interrupted(now: object) -> None:
+        if not writers:
+            writers.append(start(changes[1].publish, outcomes, "writer"))
+            until_it_stands(writers[0])
+        show(now)
+
+    shelf._show = interrupted
+    changes[0].publish()
+    writers[0].join(DEADLINE)
+
+    assert outcomes == [()]
+    assert (left.get("a", default=None), right.get("a", default=None)) == (1, 2)
+
+
+def claim_a_cut_is_kept(package: ModuleType) -> None:
+    """Who keeps to a cut finds what stood then, until that is retired; from then on what stands now."""
+    shelf, left, right, change = a_change(package)
+    cut = shelf.cut()
+    old = [step.go for step in change._steps if step.go is not None]
+    change.publish()
+    happened: list[str] = []
+    retirement = package.Retirement(old, lambda: happened.append("over"))
+    with left.hold("a", cut) as held:
+        assert held.obtain() == "old a"
+        assert not retirement.begin()
+        with right.hold("b", cut) as other:
+            assert other.obtain() == "old b"
+        assert happened == []
+        assert (left.at(cut).keys(), right.at(cut).keys()) == (("a",), ("b", "c"))
+        with pytest.raises(NotRegisteredError, match="after"), left.hold("b", cut):
+            happened.append("found what came later")
+    assert happened == ["over"]
+    assert (left.at(cut).keys(), right.at(cut).keys()) == (("a",), ("c",))
+    with left.hold("a", cut) as held:
+        assert held.obtain() == "new a"
+    with pytest.raises(NotRegisteredError), right.hold("b", cut):
+        happened.append("found what is gone")
+
+
+def claim_no_lease_begins_after_the_retirement(package: ModuleType) -> None:
+    """A lease by an old cut that waits for the lock while its entry is retired is one of the new entry."""
+    shelf, left, _, change = a_change(package)
+    cut = shelf.cut()
+    old = change._steps[0].go
+    change.publish()
+    turnstile = Turnstile(left, "leaser")
+    outcomes: list[object] = []
+
+    def lease() -> object:
+        with left.hold("a", cut) as held:
+            return held.is_over, held.obtain()
+
+    leaser = start(lease, outcomes, "leaser")
+    assert turnstile.arrived.wait(DEADLINE)
+    package.when_released(old, lambda: None)
+    turnstile.go.set()
+    leaser.join(DEADLINE)
+
+    assert outcomes == [(False, "new a")]
+
+
 CLAIMS = [
     claim_no_write_lands_after_freeze,
     claim_no_replacement_lands_after_freeze,
@@ -379,6 +661,15 @@ CLAIMS = [
     claim_no_lease_begins_after_the_undo,
     claim_circles_end,
     claim_products_are_checked,
+    claim_a_change_is_seen_at_once,
+    claim_a_view_is_of_one_instant,
+    claim_a_length_is_of_one_instant,
+    claim_a_refused_change_is_none,
+    claim_no_change_lands_after_freeze,
+    claim_two_changes_make_way_for_each_other,
+    claim_changes_of_other_registries_stay,
+    claim_a_cut_is_kept,
+    claim_no_lease_begins_after_the_retirement,
 ]
 
 
@@ -437,33 +728,37 @@ def test_nothing_lands_after_freeze(eager_threads):
 
 def test_readers_never_miss(eager_threads):
     """
-    While an entry is replaced, superseded and read, no reader misses it or sees anything older.
+    While an entry is replaced, swapped and read, no reader misses it or sees anything older.
     """
-    registry = original.UniversalRegistry("things")
-    undo = [registry.register_lazy("a", lambda: 0)]
+    registry, shelf = original.UniversalRegistry("things"), original.Shelf()
+    change = shelf.change()
+    undo = [change.put(registry, "a", load=lambda: 0)]
+    change.publish()
     registry.register("b", 0)
     registry.get("a")
-    done = threading.Event()
+    done, turns = threading.Event(), part_of(1000)
 
     def read() -> bool:
-        superseded, replaced = [0], [0]
+        swapped, replaced = [0], [0]
         while not done.is_set():
-            superseded += [registry["a"], registry.get("a")]
+            swapped += [registry["a"], registry.get("a")]
             replaced += [registry["b"], registry.get("b")]
             with registry.lease("a") as leased:
-                superseded.append(leased)
-        return superseded == sorted(superseded) and replaced == sorted(replaced)
+                swapped.append(leased)
+        return swapped == sorted(swapped) and replaced == sorted(replaced)
 
     def write() -> bool:
-        for number in range(1, 1001):
+        for number in range(1, turns + 1):
             registry.replace("b", number)
-            undo.append(registry.supersede(undo[-1], "a", load=lambda number=number: number))
+            change = shelf.change()
+            undo.append(change.swap(undo[-1], load=lambda number=number: number))
+            change.publish()
             registry.get("a")
         done.set()
         return True
 
     assert race(read, read, read, write) == [True] * 4
-    assert (registry["a"], registry["b"]) == (1000, 1000)
+    assert (registry["a"], registry["b"]) == (turns, turns)
 
 
 def test_counts_are_exact(eager_threads):
@@ -585,6 +880,109 @@ def test_lazy_entries_under_load(eager_threads):
 
         assert sorted(loads) == list(range(10))
         assert len(set(outcomes)) == 10
+
+
+class Versions:
+    """Two registries on one shelf, of which each change makes the next version, with a number of its own."""
+
+    def __init__(self) -> None:
+        self.left, self.right = original.UniversalRegistry("left"), original.UniversalRegistry("right")
+        self.shelf = original.Shelf()
+        self.fate = random.Random(5)
+        self.history: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+        self.keys: list[list[str]] = [[], []]
+        self.undos: dict[tuple[Any, str], Any] = {}
+        self.show, self.shelf._show = self.shelf._show, self.show_slowly
+
+    def show_slowly(self, now: Any) -> None:
+        """The one assignment, with readers let in just before and just after it."""
+        time.sleep(0)
+        self.show(now)
+        time.sleep(0)
+
+    def publish(self) -> None:
+        """All keys that stay have the number of the version; some come and some go."""
+        change, number = self.shelf.change(), len(self.history)
+        extras = [(registry, key) for registry in (self.left, self.right) for key in "uvwxyz"]
+        for registry, key in [(self.left, "first"), (self.right, "second"), *self.fate.sample(extras, 6)]:
+            self.move(change, registry, key, number)
+        self.history.append((tuple(self.keys[0]), tuple(self.keys[1])))
+        change.publish()
+
+    def move(self, change: Any, registry: Any, key: str, number: int) -> None:
+        where, keys = (registry, key), self.keys[registry is self.right]
+        if where not in self.undos:
+            makes = {"item": number} if self.fate.random() < 0.5 else {"load": lambda: number}
+            self.undos[where] = change.put(registry, key, **makes, generation=number)
+            keys.append(key)
+        elif key in ("first", "second") or self.fate.random() < 0.4:
+            self.undos[where] = change.swap(self.undos[where], load=lambda: number, generation=number)
+        else:
+            change.remove(self.undos.pop(where))
+            keys.remove(key)
+
+
+def read_a_version(versions: Versions, place: int) -> None:
+    """Look in every way, from one registry to the other and back: never anything torn, nor anything older."""
+    own, other = (versions.right, versions.left) if place else (versions.left, versions.right)
+    mine, theirs = ("second", "first") if place else ("first", "second")
+    first, second = own[mine], other[theirs]
+    keys, length = own.keys(), len(own)
+    is_in = [(key, key in own) for key in "uvwxyz"]
+    got = [(key, own.get(key, default=None)) for key in "uvwxyz"]
+    entries = own.entries()
+    with own.lease(mine) as leased:
+        last = own[mine]
+    sights = tuple(
+        each.at(cut).keys() for cut in [versions.shelf.cut()] for each in (versions.left, versions.right)
+    )
+
+    assert first <= second <= leased <= last, "new, then old"
+    possible = [versions.history[number][place] for number in range(second, last + 1)]
+    assert keys in possible
+    assert length in map(len, possible)
+    for key, there in is_in:
+        assert there in [key in keys for keys in possible], "`in` sees what nobody published"
+    for key, value in got:
+        assert (value is not None) in [key in keys for keys in possible], "get sees what nobody published"
+        assert value is None or value <= last
+    [at] = {entry.generation for entry in entries if entry.key in ("first", "second")}
+    assert second <= at <= last
+    assert tuple(entry.key for entry in entries) == versions.history[at][place], "a view of two instants"
+    assert sights in versions.history, "a cut of two instants"
+
+
+def test_a_thread_that_saw_the_new_never_sees_the_old(eager_threads):
+    """
+    Eight readers beside random changes of two registries: all they see is of one instant, and none is older.
+    """
+    versions, done = Versions(), threading.Event()
+    versions.publish()
+
+    def read(place: int) -> int:
+        rounds = 0
+        while not done.is_set():
+            try:
+                read_a_version(versions, place)
+            except BaseException:
+                done.set()
+                raise
+            rounds += 1
+        return rounds
+
+    def write() -> int:
+        end = time.monotonic() + part_of(2000) / 1000
+        while time.monotonic() < end and not done.is_set():
+            versions.publish()
+        done.set()
+        return len(versions.history)
+
+    outcomes = race(*(functools.partial(read, number % 2) for number in range(8)), write)
+
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    assert min(outcomes) > 10, "hardly anything happened"
 
 
 # -- the two programs that hang where factories run under a lock ------------------------------------

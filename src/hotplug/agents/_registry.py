@@ -6,9 +6,8 @@ import asyncio
 import inspect
 import logging
 import threading
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 from uuid import uuid4
 
 from hotplug._lifecycle import WalledCall, close_of, name_and_text
@@ -24,12 +23,16 @@ from hotplug.registry._threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+    from contextlib import AbstractContextManager
 
     from hotplug._lifecycle import Outcome
     from hotplug._records import Entry
     from hotplug.agents._base import OfferedTool, ToolCaller
     from hotplug.context import UserExecutionContext
     from hotplug.events import Event, EventCursor, EventSink
+    from hotplug.registry import Held
+
+    Resident: TypeAlias = Callable[[str, UserExecutionContext], AbstractContextManager[BaseAgent] | None]
 
 __all__ = ["AgentRegistry"]
 
@@ -42,7 +45,8 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
 
     By itself it has an event hub of its own and no tools; a host gives it the host's. *resident*, if set,
     is asked first for the agent of a run, with the key and the context that the caller gave, in a worker
-    thread. What it answers is used and not closed: it lives in a session. None lets the registry make one.
+    thread. Its answer, a context manager, is entered for the run; the agent is not closed: it lives in a
+    session. None lets the registry make one. A run stays with the generation that it began with.
     """
 
     _default_name: ClassVar[str] = "agents"
@@ -56,7 +60,7 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
         self._caller: ToolCaller | None = None
         self._running: dict[str, tuple[AgentRun, WalledCall[object]]] = {}
         self._guard = threading.Lock()
-        self.resident: Callable[[str, UserExecutionContext], BaseAgent | None] | None = None
+        self.resident: Resident | None = None
 
     def bind(self, *, events: EventHub, tools: ToolCaller | None) -> None:
         """Use the host's hub and tools. To be called before the first run."""
@@ -94,7 +98,8 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
         unknown key (`NotRegisteredError`) raises without any event. If the caller is cancelled, so is
         the run.
         """
-        return await self._run(self.entry(key), task, context, _fresh(context), timeout)
+        with self.hold(key) as held:
+            return await self._run(held, task, context, _fresh(context), timeout)
 
     async def stream(
         self,
@@ -110,9 +115,9 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
         The run ends with the iteration: leaving it early cancels the run. What a slow reader lost is
         told by a ``GAP``.
         """
-        entry, own = self.entry(key), _fresh(context)
-        with self.events.open(own) as cursor:
-            work = asyncio.create_task(self._run(entry, task, context, own, timeout))
+        own = _fresh(context)
+        with self.hold(key) as held, self.events.open(own) as cursor:
+            work = asyncio.create_task(self._run(held, task, context, own, timeout))
             try:
                 async for event in _of_run(own.run_id, cursor, work):
                     yield event
@@ -135,14 +140,15 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
 
     async def _run(
         self,
-        entry: Entry,
+        held: Held[BaseAgent],
         task: object,
         asking: UserExecutionContext,
         context: UserExecutionContext,
         timeout: float | None,  # noqa: ASYNC109
     ) -> object:
+        entry = held.entry
         run = AgentRun(entry.key, context, self._relay, self._caller, await self._offered(context))
-        call = WalledCall(lambda: self._work(entry, task, asking, run), on_stop=run.request_cancel)
+        call = WalledCall(lambda: self._work(held, task, asking, run), on_stop=run.request_cancel)
         with self._guard:
             self._running[run.run_id] = run, call
         try:
@@ -168,27 +174,23 @@ class AgentRegistry(UniversalRegistry[BaseAgent]):
             return ()
         return tuple(await run_in_thread(self._caller.offered, context))
 
-    async def _work(self, entry: Entry, task: object, asking: UserExecutionContext, run: AgentRun) -> object:
+    async def _work(
+        self, held: Held[BaseAgent], task: object, asking: UserExecutionContext, run: AgentRun
+    ) -> object:
         serving.set(run.context)
-        if self.resident is not None:
-            living = await run_in_thread(self.resident, entry.key, asking)
-            if living is not None:
-                return await living.run(task, run)
-        async with self._agent(entry, run.context) as agent:
-            return await agent.run(task, run)
-
-    @asynccontextmanager
-    async def _agent(self, entry: Entry, context: UserExecutionContext) -> AsyncGenerator[BaseAgent]:
-        """The agent for one run: its plugin is leased, and what was made for the run is closed with it."""
-        lease = self.lease(entry.key, context)
-        # If this task is cancelled meanwhile, the lease is dropped with its generator, and so ends.
-        agent = await run_in_thread(lease.__enter__)
-        try:
-            yield agent
-        finally:
-            if entry.sort == "factory":
-                await _close(entry.key, agent)
-            lease.__exit__(None, None, None)
+        # A task that ignores its cancellation outlives the run, and its plugin must outlive the task.
+        with held.once_more():
+            if self.resident is not None:
+                living = await run_in_thread(self.resident, held.key, asking)
+                if living is not None:
+                    with living as agent:
+                        return await agent.run(task, run)
+            agent = await held.aobtain(run.context)
+            try:
+                return await agent.run(task, run)
+            finally:
+                if held.entry.sort == "factory":
+                    await _close(held.key, agent)
 
 
 def _fresh(context: UserExecutionContext) -> UserExecutionContext:

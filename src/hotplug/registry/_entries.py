@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from hotplug._records import Entry, FrozenDict
 from hotplug.registry._making import Once
@@ -15,9 +15,23 @@ if TYPE_CHECKING:
     from hotplug._records import EntrySort, PluginRecord
     from hotplug.context import UserExecutionContext
 
-__all__ = ["Factory", "Facts", "Lazy", "Record", "facts_of", "hits_of", "no_facts", "view"]
+__all__ = [
+    "ABSENT",
+    "Factory",
+    "Facts",
+    "Lazy",
+    "Record",
+    "checked_key",
+    "facts_of",
+    "hits_of",
+    "no_facts",
+    "owner_of",
+    "view",
+]
 
 T = TypeVar("T")
+
+ABSENT: Final[Any] = object()
 
 
 class Facts(NamedTuple):
@@ -32,13 +46,19 @@ class Facts(NamedTuple):
 no_facts = Facts()
 
 
-def facts_of(tags: Iterable[str], metadata: Mapping[str, object] | None, owner: PluginRecord | None) -> Facts:
+def facts_of(
+    tags: Iterable[str],
+    metadata: Mapping[str, object] | None,
+    owner: PluginRecord | None,
+    generation: int | None = None,
+) -> Facts:
     """The facts, copied, so that the caller may go on changing what it passed."""
+    first = 0 if owner is None else 1
     return Facts(
         tags=_tags_of(tags),
         metadata=FrozenDict(metadata) if metadata else no_facts.metadata,
         owner=owner,
-        generation=0 if owner is None else 1,
+        generation=first if generation is None else generation,
     )
 
 
@@ -60,8 +80,8 @@ class Factory(Generic[T]):
     sort: EntrySort = "factory"
 
     def __init__(self, make: Callable[[UserExecutionContext | None], T], subject: object) -> None:
-        self.make = make
-        self.subject = subject
+        self.make: Callable[[UserExecutionContext | None], T] = make
+        self.subject: object = subject
 
 
 class Lazy(Generic[T]):
@@ -72,7 +92,7 @@ class Lazy(Generic[T]):
     sort: EntrySort = "lazy"
 
     def __init__(self, load: Callable[[], T], registry: str, key: str) -> None:
-        self.load = load
+        self.load: Callable[[], T] = load
         self.subject: Once[None] = Once(registry, key)
 
     def forget(self) -> None:
@@ -95,6 +115,31 @@ class Record(Generic[T]):
     facts: Facts
     hits: count[int]
     maker: Factory[T] | Lazy[T] | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was taken away and let go of; one that is on no shelf is simply not found any more."""
+        return False
+
+    def retire(self) -> object:
+        """Nobody leases it, and it was taken away; the answer is what it let go of."""
+        return None
+
+
+def checked_key(key: str) -> str:
+    """*key*, if it can be one."""
+    if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        raise TypeError(f"a key is a str, not {type(key).__name__}: {key!r}")
+    if not key:
+        raise ValueError("a key must not be empty")
+    # A subclass may bring its own __eq__ and __hash__, which would run under the lock.
+    return str.__str__(key)
+
+
+def owner_of(record: Record[Any]) -> str:
+    """Who put it there, in words."""
+    owner = record.facts.owner
+    return "the application" if owner is None else str(owner)
 
 
 def view(key: str, record: Record[Any]) -> Entry:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Iterable
 
     from hotplug.registry._entries import Record
 
-__all__ = ["Leases"]
+__all__ = ["Leases", "locked"]
 
 
 class Leases:
@@ -28,7 +29,7 @@ class Leases:
         self._callbacks: dict[Record[Any], list[Callable[[], None]]] = {}
 
     def begin(self, record: Record[Any]) -> None:
-        """Count one more. The caller holds the lock since it took *record* from the table."""
+        """Count one more. The caller holds the lock since it found *record*."""
         self._counts[record] = self._counts.get(record, 0) + 1
 
     def end(self, record: Record[Any]) -> None:
@@ -42,13 +43,21 @@ class Leases:
         for callback in callbacks:
             _call(callback)
 
-    def when_released(self, record: Record[Any], callback: Callable[[], None]) -> None:
-        """Call *callback* when *record* is leased by nobody: now, or after its last lease."""
-        with self._lock:
-            if record in self._counts:
-                self._callbacks.setdefault(record, []).append(callback)
-                return
-        callback()
+    def must_wait(self, record: Record[Any], callback: Callable[[], None]) -> bool:
+        """Whether *record* is leased, so that *callback* is called after its last lease. Under the lock."""
+        if record not in self._counts:
+            return False
+        self._callbacks.setdefault(record, []).append(callback)
+        return True
+
+
+@contextmanager
+def locked(locks: Iterable[threading.RLock]) -> Generator[None]:
+    """Hold them all: everybody who takes several takes them in one order."""
+    with ExitStack() as stack:
+        for lock in sorted(set(locks), key=id):
+            stack.enter_context(lock)
+        yield
 
 
 def _call(callback: Callable[[], None]) -> None:

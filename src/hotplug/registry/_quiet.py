@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import new_class
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from hotplug.registry._table import ABSENT, Table
+from hotplug.registry._entries import ABSENT
+from hotplug.registry._table import Table
 
 if TYPE_CHECKING:
     from hotplug.context import UserExecutionContext

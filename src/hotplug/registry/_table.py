@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from hotplug._records import RegistryChange
 from hotplug.errors import (
@@ -14,50 +14,57 @@ from hotplug.errors import (
     NotRegisteredError,
 )
 from hotplug.registry._changes import Announcer
-from hotplug.registry._entries import Factory, Lazy, Record, facts_of, no_facts, view
+from hotplug.registry._entries import (
+    ABSENT,
+    Factory,
+    Lazy,
+    Record,
+    checked_key,
+    facts_of,
+    no_facts,
+    owner_of,
+    view,
+)
 from hotplug.registry._gate import Gate, describe
-from hotplug.registry._leases import Leases
+from hotplug.registry._holding import Held, Stay
 from hotplug.registry._making import OUTER, SUBJECT, Frame, begin_making, being_made, refuse_circle
 from hotplug.registry._metrics import Counters
-from hotplug.registry._undo import Withdrawal, registration
+from hotplug.registry._places import Holder, ShelfRecord
+from hotplug.registry._standing import Standing
+from hotplug.registry._undo import Withdrawal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from hotplug._records import ChangeAction, PluginRecord
     from hotplug.context import UserExecutionContext
+    from hotplug.registry._cuts import Cut
+    from hotplug.registry._entries import Facts
     from hotplug.registry._undo import Undo
 
-__all__ = ["ABSENT", "Table"]
+__all__ = ["Table"]
 
 T = TypeVar("T")
 
-ABSENT: Final[Any] = object()
 
-
-class Table(Generic[T]):
+class Table(Standing[T]):
     """
-    Keys and their records.
+    How objects come out of a registry, and how records come in.
 
-    One reference is read to get an object, one is written to change it; `_writing` is held for
-    checks and dict operations only, and everybody's code runs before or after.
+    `_writing` is held for checks and dict operations only; everybody's code runs before or after.
     """
 
     explain: Callable[[str], str] | None = None
     """Says why nothing stands under a key, where somebody knows better; the host does."""
 
     def __init__(self, name: str, contract: type[T] | str | None, *, metrics: bool) -> None:
-        self._name: Final = name
-        self._table: dict[str, Record[T]] = {}
-        self._writing: Final = threading.RLock()
-        self._frozen = False
+        super().__init__(name)
         self._counting: Final = metrics
         self._counters: Final = Counters()
         self._found: Final = self._counters.found
         self._made: Final = self._counters.made
         self._gate: Final[Gate[T]] = Gate(name, contract)
         self._announcer: Final = Announcer()
-        self._leases: Final = Leases(self._writing)
         self._failing: dict[str, str] = {}
 
     # -- out ----------------------------------------------------------------------------------------
@@ -65,6 +72,8 @@ class Table(Generic[T]):
     def _find(self, key: str, context: UserExecutionContext | None, default: Any) -> Any:
         """What the short way of reading did not find: an absent key, a factory, something to load."""
         record = self._table.get(key)
+        if isinstance(record, ShelfRecord):
+            record = record.holder
         if record is None:
             return self._miss(key, default)
         return self._obtain(key, record, context)
@@ -83,16 +92,25 @@ class Table(Generic[T]):
     def _obtain(self, key: str, record: Record[T], context: UserExecutionContext | None) -> T:
         """The object of *record*, made now if it must be."""
         maker = record.maker
-        if isinstance(maker, Factory):
-            return maker.make(context)
-        self._count_find(record.hits if self._counting else None)
-        if maker is not None and not hasattr(record, "item"):
-            maker.subject.get(lambda: self._load(key, record, maker))
-        return record.item
+        try:
+            if isinstance(maker, Factory):
+                return maker.make(context)
+            self._count_find(record.hits if self._counting else None)
+            if maker is not None and not hasattr(record, "item"):
+                maker.subject.get(lambda: self._load(key, record, maker))
+            item = record.item
+        except Exception:  # border to plugin code
+            if not record.is_over:
+                raise
+        else:
+            return item
+        # It was found, then taken away, and let go of its object, or its code, before this came to it.
+        instead: T = self._find(key, context, ABSENT)
+        return instead
 
     def _load(self, key: str, record: Record[T], maker: Lazy[T]) -> None:
-        if hasattr(record, "item"):
-            # Whoever loaded it was interrupted just afterwards.
+        if hasattr(record, "item") or record.is_over:
+            # Whoever loaded it was interrupted just afterwards; or it has just let go of all it had.
             return
         try:
             item = maker.load()
@@ -165,60 +183,26 @@ class Table(Generic[T]):
             record.hits = count()
         return record
 
-    def _publish(self, key: str, record: Record[T], old: Record[Any] | None = None) -> Undo:
-        """Stand *record* under its key, or where *old* stands; the undo takes back this one and no other."""
-        action: ChangeAction = "registered"
+    def _publish(self, key: str, record: Record[T]) -> Undo:
+        """Stand *record* under its key; the undo takes back this one and no other."""
         with self._writing:
             if self._frozen:
                 raise FrozenRegistryError(self._name, f"register {key!r}")
-            if old is not None and self._table.get(key) is old:
-                self._table[key] = record
-                self._failing.pop(key, None)
-                action = "replaced"
-            holder = self._table.setdefault(key, record)
-            if holder is record and self._announcer.subscriptions:
-                self._queue(action, key, record)
-        if holder is not record:
-            raise DuplicateKeyError(self._name, key, _owner(holder), _owner(record))
+            is_free = self._table.setdefault(key, record) is record
+            if is_free and self._announcer.subscriptions:
+                self._queue("registered", key, record)
+            standing = record if is_free else self._at(key)
+        if not is_free:
+            raise DuplicateKeyError(self._name, key, owner_of(cast("Record[T]", standing)), owner_of(record))
         if self._counting:
             next(self._counters.registered)
         if self._announcer.pending:
             self._announcer.deliver()
         undo = Withdrawal()
-        undo.withdraw = self._withdraw
-        undo.leases = self._leases
+        undo.table = self
         undo.key = key
         undo.record = record
         return undo
-
-    def supersede(
-        self,
-        old: Undo,
-        key: str,
-        /,
-        *,
-        load: Callable[[], T] | None = None,
-        factory: Callable[[UserExecutionContext], T] | None = None,
-        tags: Iterable[str] = (),
-        metadata: Mapping[str, object] | None = None,
-        owner: PluginRecord | None = None,
-    ) -> Undo:
-        """
-        Put a lazy entry or a factory in the place of what *old* takes back, at once for all readers.
-
-        For the host: no lookup finds the key missing. Leases of the old entry go on, see
-        `when_released`. Where the old entry does not stand under *key* any more, this is a
-        registration, and raises as one.
-        """
-        withdrawal = registration(old)
-        record = self._record(tags, metadata, owner)
-        if factory is None:
-            self._gate.check_maker(key, load)
-            record.maker = Lazy(cast("Callable[[], T]", load), self._name, key)
-        else:
-            self._gate.check_maker(key, factory)
-            record.maker = self._factory(key, factory, record)
-        return self._publish(key, record, withdrawal.record)
 
     def _put_in_place_of(
         self,
@@ -233,7 +217,8 @@ class Table(Generic[T]):
 
         A new record, so that the undo of the old registration leaves the newer object alone.
         """
-        fresh: Record[T] = Record()
+        place = self._table[key]
+        fresh: Record[T] = Holder() if isinstance(place, ShelfRecord) else Record()
         fresh.facts = record.facts
         if self._counting:
             fresh.hits = record.hits
@@ -241,14 +226,17 @@ class Table(Generic[T]):
             fresh.maker, fresh.item = record.maker, item
         else:
             fresh.maker = self._factory(key, factory, fresh)
-        self._table[key] = fresh
+        if isinstance(place, ShelfRecord) and isinstance(fresh, Holder):
+            self._its_shelf().set(place, fresh)
+        else:
+            self._table[key] = fresh
         self._failing.pop(key, None)
         self._queue("replaced", key, fresh)
 
     def _withdraw(self, key: str, record: Record[Any]) -> None:
         with self._writing:
             # Something newer may stand under the key by now; only our own record is ours to take.
-            if self._table.get(key) is not record:
+            if self._at(key) is not record:
                 return
             self._refuse_if_frozen("undo the registration of", key)
             self._remove(key, record)
@@ -261,7 +249,9 @@ class Table(Generic[T]):
         The caller holds the lock, and a reference to *record* until it has let go of the lock:
         dropping the last one may run a finaliser, which is somebody's code.
         """
-        del self._table[key]
+        place = self._table.pop(key)
+        if isinstance(place, ShelfRecord):
+            self._its_shelf().drop(place)
         self._failing.pop(key, None)
         self._queue("unregistered", key, record)
 
@@ -273,6 +263,86 @@ class Table(Generic[T]):
     def _refuse_if_frozen(self, verb: str, key: str = "") -> None:
         if self._frozen:
             raise FrozenRegistryError(self._name, f"{verb} {key!r}" if key else verb)
+
+    # -- for the shelf -------------------------------------------------------------------------------
+
+    def _staged(
+        self,
+        key: str,
+        facts: Facts,
+        before: Withdrawal | None,
+        *,
+        item: T = ABSENT,
+        load: Callable[[], T] | None = None,
+        factory: Callable[[UserExecutionContext], T] | None = None,
+    ) -> Withdrawal:
+        """The undo of an entry that is to stand here, checked; it goes on counting where *before* ends."""
+        holder: Holder[T] = Holder()
+        holder.facts = facts
+        holder.maker = None
+        if self._counting:
+            holder.hits = count() if before is None else before.record.hits
+        self._fill(holder, checked_key(key), item=item, load=load, factory=factory)
+        undo = Withdrawal()
+        undo.table = self
+        undo.key = key
+        undo.record = holder
+        return undo
+
+    def _fill(
+        self,
+        holder: Holder[T],
+        key: str,
+        *,
+        item: T,
+        load: Callable[[], T] | None,
+        factory: Callable[[UserExecutionContext], T] | None,
+    ) -> None:
+        if factory is not None:
+            self._gate.check_maker(key, factory)
+            holder.maker = self._factory(key, factory, holder)
+        elif load is not None or item is ABSENT:
+            self._gate.check_maker(key, load)
+            holder.maker = Lazy(load, self._name, key)  # type: ignore[arg-type]  # the gate let it pass
+        if item is not ABSENT:
+            self._gate.check(key, item)
+            holder.item = item
+            if isinstance(holder.maker, Lazy):
+                holder.maker.forget()
+
+    def _landed(self, action: ChangeAction, key: str, record: Record[Any]) -> None:
+        """*record* has come or gone with a change of the shelf; under the lock."""
+        self._failing.pop(key, None)
+        if action != "unregistered":
+            self._count(self._counters.registered)
+            if isinstance(record.maker, Lazy) and hasattr(record, "item"):
+                self._count(self._counters.loaded)
+        self._queue(action, key, record)
+
+    def _stands(self, key: str, facts: Facts) -> None:
+        """An entry with these *facts* stands under *key* from now on; called without the lock."""
+
+    # -- leases ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def hold(self, key: str, cut: Cut | None = None) -> Generator[Held[T]]:
+        """
+        What stands under *key* (stood, when *cut* was taken), as a context manager: not closed until its end.
+
+        For the rooms below: nothing is made yet. `NotRegisteredError` where nothing stands there.
+        """
+        record = self._take_lease(key, cut)
+        if record is None:
+            late = (
+                "it came after what else is used here" if cut is not None and key in self._snapshot() else ""
+            )
+            raise self._unfit(key, late)
+        stay = Stay(record).enter()
+        try:
+            yield Held(self, key, record)
+        finally:
+            stay.leave()
+            self._leases.end(record)
 
     # -- accounts -----------------------------------------------------------------------------------
 
@@ -290,7 +360,7 @@ class Table(Generic[T]):
         self._count(self._counters.failed)
         text = describe(error)
         with self._writing:
-            record = self._table.get(key)
+            record = self._at(key)
             if record is not None and record.maker is not None and record.maker.subject is subject:
                 self._failing[key] = text
 
@@ -298,9 +368,4 @@ class Table(Generic[T]):
         """The error for a key under which nothing of the needed sort stands."""
         if not why and self.explain is not None:
             why = self.explain(key)
-        return NotRegisteredError(self._name, key, self._table.copy(), why)
-
-
-def _owner(record: Record[Any]) -> str:
-    owner = record.facts.owner
-    return "the application" if owner is None else str(owner)
+        return NotRegisteredError(self._name, key, self._snapshot(), why)

@@ -1,5 +1,9 @@
 """Taking back exactly one's own effect, once, and nothing newer."""
 
+# The undo and its table are one machine in two files.
+# pyright: reportPrivateUsage=false
+# ruff: noqa: SLF001
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from hotplug.registry._entries import Record
-    from hotplug.registry._leases import Leases
+    from hotplug.registry._table import Table
 
-__all__ = ["Undo", "Withdrawal", "registration", "when_released"]
+__all__ = ["Undo", "Withdrawal", "registration", "stands"]
 
 Undo: TypeAlias = Callable[[], None]
 """Takes back exactly the effect of the call that returned it, once, and nothing newer."""
@@ -22,15 +26,14 @@ class Withdrawal:
     Its attributes are set by who makes it: an ``__init__`` is a call more for every registration.
     """
 
-    __slots__ = ("key", "leases", "record", "withdraw")
+    __slots__ = ("key", "record", "table")
 
-    withdraw: Callable[[str, Record[Any]], None]
-    leases: Leases
+    table: Table[Any]
     key: str
     record: Record[Any]
 
     def __call__(self) -> None:
-        self.withdraw(self.key, self.record)
+        self.table._withdraw(self.key, self.record)
 
     def __repr__(self) -> str:
         return f"<undo of {self.key!r}>"
@@ -43,13 +46,7 @@ def registration(undo: Undo) -> Withdrawal:
     return undo
 
 
-def when_released(undo: Undo, callback: Callable[[], None]) -> None:
-    """
-    Call *callback* once, as soon as nobody leases the entry that *undo* takes back.
-
-    Now, if nobody does; else in the thread that ends the last lease; never under a lock. To retire
-    an entry: ``undo(); when_released(undo, close_it)``. No lease begins after the undo, so the
-    object is closed when its last user is done. What a late *callback* raises is logged.
-    """
+def stands(undo: Undo) -> bool:
+    """Whether the entry that *undo* takes back is there still."""
     withdrawal = registration(undo)
-    withdrawal.leases.when_released(withdrawal.record, callback)
+    return withdrawal.table._at(withdrawal.key) is withdrawal.record

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
 from hotplug._records import FrozenDict, Health
-from hotplug.registry._entries import Factory, Lazy, hits_of, view
+from hotplug.registry._cuts import Sight
+from hotplug.registry._entries import ABSENT, Factory, Lazy, checked_key, hits_of, view
 from hotplug.registry._gate import Validator
+from hotplug.registry._holding import Stay
 from hotplug.registry._quiet import quiet_variant
-from hotplug.registry._table import ABSENT, Table
+from hotplug.registry._table import Table
 from hotplug.registry._threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from hotplug._records import Entry, PluginRecord, RegistryChange
     from hotplug.context import UserExecutionContext
+    from hotplug.registry._cuts import Cut
     from hotplug.registry._entries import Record
     from hotplug.registry._metrics import RegistryMetrics
     from hotplug.registry._undo import Undo
@@ -108,7 +111,7 @@ class UniversalRegistry(Table[T]):
         self, key: str, context: UserExecutionContext | None = None, *, default: Any = ABSENT
     ) -> Any:
         """`get`; factories and loads run in a worker thread, so the event loop goes on."""
-        record = self._table.get(key)
+        record = self._at(key)
         if record is None:
             return self._miss(key, default)
         if hasattr(record, "item"):
@@ -125,8 +128,14 @@ class UniversalRegistry(Table[T]):
             maker: Any = self._table[key].maker
             make: Callable[[UserExecutionContext], T] = maker.make
         except (KeyError, AttributeError):
-            raise self._missed(key, "it is a shared object: use get" if key in self else "") from None
+            make = self._factory_at(key)
         return make(context)
+
+    def _factory_at(self, key: str) -> Callable[[UserExecutionContext], T]:
+        record = self._at(key)
+        if record is not None and isinstance(record.maker, Factory):  # the one just found was let go of
+            return record.maker.make
+        raise self._missed(key, "" if record is None else "it is a shared object: use get") from None
 
     @contextmanager
     def lease(self, key: str, context: UserExecutionContext | None = None) -> Generator[T]:
@@ -136,42 +145,46 @@ class UniversalRegistry(Table[T]):
         The entry may be unregistered or reloaded meanwhile; only closing waits. What a factory made
         belongs to the caller, the lease merely keeps its plugin alive.
         """
-        # Under the lock, so that no lease begins after an undo took the entry away.
-        with self._writing:
-            record = self._table.get(key)
-            if record is not None:
-                self._leases.begin(record)
+        record = self._take_lease(key)
         if record is None:
             raise self._missed(key)
+        stay = Stay(record).enter()
         try:
             yield self._obtain(key, record, context)
         finally:
+            stay.leave()
             self._leases.end(record)
 
     def keys(self) -> tuple[str, ...]:
         """All keys, in order of registration, as they are at this instant."""
-        return tuple(self._table.copy())
+        moves, keys = self._moves, tuple(self._table.copy())
+        return tuple(self._snapshot()) if moves % 2 or moves != self._moves else keys
 
     def entries(self) -> tuple[Entry, ...]:
         """A view of each entry, in order of registration, as they are at this instant."""
-        return tuple(view(key, record) for key, record in self._table.copy().items())
+        return tuple(view(key, record) for key, record in self._snapshot().items())
 
     def entry(self, key: str) -> Entry:
         """A view of what stands under *key*; `NotRegisteredError` if nothing does."""
-        record = self._table.get(key)
+        record = self._at(key)
         if record is None:
             raise self._unfit(key)
         return view(key, record)
 
     def list_by_tag(self, tag: str) -> tuple[str, ...]:
         """The keys that carry *tag*, in order of registration."""
-        return tuple(key for key, record in self._table.copy().items() if tag in record.facts.tags)
+        return tuple(key for key, record in self._snapshot().items() if tag in record.facts.tags)
+
+    def at(self, cut: Cut) -> Sight[T]:
+        """This registry as it was when *cut* was taken, for who wants no change to come between two looks."""
+        return Sight(self, cut)
 
     def __len__(self) -> int:
-        return len(self._table)
+        moves, count = self._moves, len(self._table)
+        return len(self._snapshot()) if moves % 2 or moves != self._moves else count
 
     def __contains__(self, key: object) -> bool:
-        return key in self._table
+        return key in self._table and (not self._moves or self._at(key) is not None)  # pyright: ignore[reportArgumentType]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
@@ -196,7 +209,7 @@ class UniversalRegistry(Table[T]):
 
     def metrics(self) -> RegistryMetrics:
         """What was counted so far; no count is lost, however many threads there are."""
-        table = self._table.copy()
+        table = self._snapshot()
         hits = {key: hits_of(record) for key, record in table.items()} if self._counting else {}
         return self._counters.report(len(table), FrozenDict(hits))
 
@@ -207,7 +220,7 @@ class UniversalRegistry(Table[T]):
             status="degraded" if failing else "healthy",
             issues=tuple(f"{self._name}/{key}: {text}" for key, text in failing.items()),
             checked_at=datetime.now(UTC),
-            details=FrozenDict(entries=len(self._table), frozen=self._frozen),
+            details=FrozenDict(entries=len(self), frozen=self._frozen),
         )
 
     # -- writing: under the lock, after everybody's code has run --------------------------------------
@@ -228,7 +241,7 @@ class UniversalRegistry(Table[T]):
         Raises `ContractError`, `DuplicateKeyError` or `FrozenRegistryError`; nothing is registered then.
         """
         if type(key) is not str or not key:
-            key = _checked_key(key)
+            key = checked_key(key)
         record = self._record(tags, metadata, owner)
         record.item = item
         if not self._gate.is_open:
@@ -250,7 +263,7 @@ class UniversalRegistry(Table[T]):
 
         Raises as `register`; `ContractError` also for what cannot be called or is async.
         """
-        key = _checked_key(key)
+        key = checked_key(key)
         self._gate.check_maker(key, factory)
         record = self._record(tags, metadata, owner)
         record.maker = self._factory(key, factory, record)
@@ -271,7 +284,7 @@ class UniversalRegistry(Table[T]):
 
         A load that fails is tried again on the next get. Raises as `register_factory`.
         """
-        key = _checked_key(key)
+        key = checked_key(key)
         self._gate.check_maker(key, load)
         record = self._record(tags, metadata, owner)
         record.maker = Lazy(load, self._name, key)
@@ -289,7 +302,7 @@ class UniversalRegistry(Table[T]):
         old: T = ABSENT
         with self._writing:
             self._refuse_if_frozen("replace", key)
-            record = self._table.get(key)
+            record = self._at(key)
             if record is not None and hasattr(record, "item"):
                 old = record.item
                 self._put_in_place_of(key, record, item=item)
@@ -304,7 +317,7 @@ class UniversalRegistry(Table[T]):
         self._gate.check_maker(key, factory)
         with self._writing:
             self._refuse_if_frozen("replace the factory", key)
-            record = self._table.get(key)
+            record = self._at(key)
             # Kept until after the lock: dropping it may run a finaliser, which is somebody's code.
             old = None if record is None else record.maker
             replaced = record is not None and isinstance(old, Factory)
@@ -318,7 +331,7 @@ class UniversalRegistry(Table[T]):
         """Take away what stands under *key*; `NotRegisteredError` if nothing does."""
         with self._writing:
             self._refuse_if_frozen("unregister", key)
-            record = self._table.get(key)
+            record = self._at(key)
             if record is not None:
                 self._remove(key, record)
         if record is None:
@@ -364,15 +377,6 @@ class UniversalRegistry(Table[T]):
         """Refuse all writes from now on. Loads, factories, counters and subscriptions go on."""
         with self._writing:
             self._frozen = True
-
-
-def _checked_key(key: str) -> str:
-    if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
-        raise TypeError(f"a key is a str, not {type(key).__name__}: {key!r}")
-    if not key:
-        raise ValueError("a key must not be empty")
-    # A subclass may bring its own __eq__ and __hash__, which would run under the lock.
-    return str.__str__(key)
 
 
 def _why_not_replaceable(record: Record[Any]) -> str:

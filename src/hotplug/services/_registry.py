@@ -130,7 +130,7 @@ class ServiceRegistry(UniversalRegistry[Service]):
 
     def _still_true(self) -> dict[str, Health]:
         """What was said by services that still stand under their names."""
-        table = self._table.copy()
+        table = self._snapshot()
         return {
             name: health
             for name, (service, health) in self._said.copy().items()

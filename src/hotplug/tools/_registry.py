@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from uuid import uuid4
 
@@ -20,7 +19,6 @@ from hotplug.errors import (
     ToolTimeoutError,
 )
 from hotplug.registry import UniversalRegistry
-from hotplug.registry._threads import run_in_thread
 from hotplug.tools._approvals import Approvals, Request
 from hotplug.tools._export import exported
 from hotplug.tools._functions import adopt
@@ -28,11 +26,12 @@ from hotplug.tools._slots import CULPRIT, Stuck
 from hotplug.tools._tool import Tool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
     from hotplug._records import PluginRecord
     from hotplug.context import UserExecutionContext
-    from hotplug.registry import Undo
+    from hotplug.registry import Held, Undo
+    from hotplug.registry._entries import Record
     from hotplug.tools._approvals import Approval
 
 __all__ = ["ToolRegistry"]
@@ -103,14 +102,15 @@ class ToolRegistry(UniversalRegistry[Tool]):
         whether the call took effect; and `ToolError` when the tool is quarantined, or failed: the cause is
         in the log only.
         """
-        self._refuse_unless_on_offer(name, context)
-        _refuse_unless_mapping(name, arguments)
-        self._refuse_if_quarantined(name)
-        async with self._leased(name, context) as tool:
-            self._refuse_unless_offered(name, tool, context)
+        with self.hold(name) as held:
+            self._refuse_unless_on_offer(held, context)
+            _refuse_unless_mapping(name, arguments)
+            self._refuse_if_quarantined(held)
+            tool = await held.aobtain(context)
+            self._refuse_unless_offered(held, tool, context)
             if tool.destructive:
-                self._approvals.use(approval, self._request(name, tool, arguments, context))
-            return await self._walled(name, tool, arguments, context)
+                self._approvals.use(approval, _request(held, tool, arguments, context))
+            return await self._walled(held, tool, arguments, context)
 
     def offered(self, context: UserExecutionContext) -> tuple[Tool, ...]:
         """
@@ -127,11 +127,12 @@ class ToolRegistry(UniversalRegistry[Tool]):
 
         Raises `NotRegisteredError`, `NotOfferedError`; `InvalidArgumentsError` for what is no JSON object.
         """
-        self._refuse_unless_on_offer(name, context)
-        _refuse_unless_mapping(name, arguments)
-        tool = self.get(name, context)
-        self._refuse_unless_offered(name, tool, context)
-        return self._approvals.give(self._request(name, tool, arguments, context))
+        with self.hold(name) as held:
+            self._refuse_unless_on_offer(held, context)
+            _refuse_unless_mapping(name, arguments)
+            tool = held.obtain(context)
+            self._refuse_unless_offered(held, tool, context)
+            return self._approvals.give(_request(held, tool, arguments, context))
 
     def export(
         self,
@@ -147,7 +148,7 @@ class ToolRegistry(UniversalRegistry[Tool]):
 
     def quarantined(self) -> tuple[str, ...]:
         """The tools that are not called now, because too many of their threads never came back."""
-        return tuple(key for key in self.keys() if self._abandoned(key))
+        return tuple(key for key, record in self._snapshot().items() if self._abandoned(record))
 
     # -- machine room ------------------------------------------------------------------------------
 
@@ -163,43 +164,43 @@ class ToolRegistry(UniversalRegistry[Tool]):
         made.name = key
         return made
 
-    def _abandoned(self, key: str) -> int:
+    def _abandoned(self, record: Record[Tool]) -> int:
         """How many threads of a quarantined tool are stuck; 0 if it is not quarantined."""
-        count = self._stuck.count(self._table.get(key))
+        count = self._stuck.count(record)
         return count if count >= max(self.max_abandoned, 1) else 0
 
-    def _refuse_if_quarantined(self, key: str) -> None:
-        if count := self._abandoned(key):
+    def _refuse_if_quarantined(self, held: Held[Tool]) -> None:
+        if count := self._abandoned(held.record):
             raise ToolError(
-                f"tool {key!r} is quarantined: {count} calls of it were given up and still go on "
+                f"tool {held.key!r} is quarantined: {count} calls of it were given up and still go on "
                 "(it is called again when one of them ends, or after a reload)"
             )
 
-    def _is_on_offer(self, key: str, context: UserExecutionContext) -> bool | None:
+    def _is_on_offer(self, held: Held[Tool], context: UserExecutionContext) -> bool | None:
         """Whether the user may call it by what was said; None if that depends on the tool."""
-        entry = self.entry(key)
-        offer = None if self.offer_of is None else self.offer_of(key)
+        offer = None if self.offer_of is None else self.offer_of(held.key)
         if offer is None:
-            offer = entry.metadata.get("offer")
+            offer = held.entry.metadata.get("offer")
         if offer is None or isinstance(offer, bool):
             return offer
         return isinstance(offer, (list, tuple, set, frozenset)) and context.user_id in offer
 
-    def _refuse_unless_on_offer(self, key: str, context: UserExecutionContext) -> None:
+    def _refuse_unless_on_offer(self, held: Held[Tool], context: UserExecutionContext) -> None:
         """Before loading it: who may not call a tool does not get it imported either."""
-        if self._is_on_offer(key, context) is False:
-            raise _not_offered(key, context)
+        if self._is_on_offer(held, context) is False:
+            raise _not_offered(held.key, context)
 
-    def _refuse_unless_offered(self, key: str, tool: Tool, context: UserExecutionContext) -> None:
-        on_offer = self._is_on_offer(key, context)
+    def _refuse_unless_offered(self, held: Held[Tool], tool: Tool, context: UserExecutionContext) -> None:
+        on_offer = self._is_on_offer(held, context)
         if not (tool.read_only if on_offer is None else on_offer):
-            raise _not_offered(key, context)
+            raise _not_offered(held.key, context)
 
     def _offered_tool(self, key: str, context: UserExecutionContext) -> Tool | None:
         try:
-            self._refuse_unless_on_offer(key, context)
-            tool = self.get(key, context)
-            self._refuse_unless_offered(key, tool, context)
+            with self.hold(key) as held:
+                self._refuse_unless_on_offer(held, context)
+                tool = held.obtain(context)
+                self._refuse_unless_offered(held, tool, context)
         except (NotOfferedError, NotRegisteredError):
             return None
         except Exception as error:  # noqa: BLE001 - the border to plugin code: one that fails hides no other
@@ -207,31 +208,14 @@ class ToolRegistry(UniversalRegistry[Tool]):
             return None
         return tool if tool.name == key else RenamedTool(key, tool)
 
-    @asynccontextmanager
-    async def _leased(self, key: str, context: UserExecutionContext) -> AsyncGenerator[Tool]:
-        """The tool, kept from being closed until the end; loads and factories leave the loop free."""
-        lease = self.lease(key, context)
-        ready = hasattr(self._table.get(key), "item")
-        # If this task is cancelled meanwhile, the lease is dropped with its generator, and so ends.
-        tool = lease.__enter__() if ready else await run_in_thread(lease.__enter__)
-        try:
-            yield tool
-        finally:
-            lease.__exit__(None, None, None)
-
-    def _request(
-        self, name: str, tool: Tool, arguments: Mapping[str, Any], context: UserExecutionContext
-    ) -> Request:
-        return Request(name, tool, context.user_id, self.entry(name).generation, arguments)
-
     async def _walled(
-        self, name: str, tool: Tool, arguments: Mapping[str, Any], context: UserExecutionContext
+        self, held: Held[Tool], tool: Tool, arguments: Mapping[str, Any], context: UserExecutionContext
     ) -> object:
-        # Not the key: what is registered or reloaded under it later does not answer for this call.
-        culprit = self._table.get(name)
+        name = held.key
 
         async def work() -> object:
-            CULPRIT.set((self._stuck, culprit))
+            # Not the key: what is registered or reloaded under it later does not answer for this call.
+            CULPRIT.set((self._stuck, held.record))
             serving.set(context)
             return await tool.call(arguments, context)
 
@@ -269,6 +253,12 @@ class RenamedTool(Tool):
     async def call(self, arguments: Mapping[str, Any], context: UserExecutionContext) -> object:
         """Call the tool itself."""
         return await self._tool.call(arguments, context)
+
+
+def _request(
+    held: Held[Tool], tool: Tool, arguments: Mapping[str, Any], context: UserExecutionContext
+) -> Request:
+    return Request(held.key, tool, context.user_id, held.entry.generation, arguments)
 
 
 def _refuse_unless_mapping(name: str, arguments: object) -> None:
