@@ -251,6 +251,23 @@ def test_work_for_a_loop_that_closes_just_then(monkeypatch):
     assert home.run(answer()) == 42
 
 
+def test_a_loop_whose_thread_is_in_another_process_runs_nothing(home, monkeypatch):
+    """
+    Where its thread is not there, as after a fork, work is refused and closed, not waited for.
+    """
+    gone = threading.Thread(target=int)
+    gone.start()
+    gone.join()
+    with monkeypatch.context() as patch:
+        patch.setattr(home, "_thread", gone)
+        work = answer()
+        with pytest.raises(HostError, match="of which this one was forked"):
+            home.run(work)
+
+        assert work.cr_frame is None
+    assert home.run(answer()) == 42
+
+
 def test_a_loop_that_ends_under_its_work_is_stuck():
     """
     Work on an adopted loop that stops for good is given up, not waited for.

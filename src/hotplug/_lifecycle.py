@@ -35,6 +35,15 @@ class Stuck(TimeoutError):  # noqa: N818 - it is a state, and never leaves the m
         super().__init__(f"no answer within {limit:g} s (thread {thread})")
 
 
+class _Here(threading.local):
+    """What is known of the current thread."""
+
+    is_errand = False
+
+
+_here: Final = _Here()
+
+
 class _Errand(Generic[T]):
     """One call in a thread of its own, and how it ended."""
 
@@ -47,6 +56,7 @@ class _Errand(Generic[T]):
         self.thread: Final = threading.Thread(target=self._run, name=name, daemon=True)
 
     def _run(self) -> None:
+        _here.is_errand = True
         try:
             self._result.append(self._context.run(self._call))
         except BaseException as error:  # noqa: BLE001 - border to plugin code; handed to who waits
@@ -71,8 +81,11 @@ def within(limit: float, call: Callable[[], T], name: str) -> T:
     """
     What *call* returns or raises, if it comes back within *limit* seconds; else `Stuck`.
 
-    It runs in a daemon thread of its own, called *name*, with the caller's context variables.
+    It runs in a daemon thread of its own, called *name*, with the caller's context variables. Who asks
+    from such a thread has it run there: somebody waits for the whole already.
     """
+    if _here.is_errand:
+        return call()
     return _Errand(call, name).wait(limit)
 
 
@@ -142,13 +155,22 @@ class HomeLoop:
             return not self.loop.is_running()
         return self._ending
 
+    @property
+    def _is_lost(self) -> bool:
+        """Whether its thread ended by itself: that is so in a process forked from its own."""
+        return self._thread is not None and not (self._ending or self._thread.is_alive())
+
     def run(self, work: Coroutine[Any, Any, T], patience: float = 30.0) -> T:
         """
         Run *work* on the loop and wait for it; who is interrupted meanwhile has it cancelled.
 
         A loop that does not turn for *patience* seconds (somebody blocks it) gives `Stuck`. Where the
-        loop is over, as an application's own may be, *work* is run on one made for it.
+        loop is over, as an application's own may be, *work* is run on one made for it. In a forked process
+        there is nobody to run it: `HostError`.
         """
+        if self._is_lost:
+            work.close()
+            raise HostError("the host's event loop runs in the process of which this one was forked")
         future = self._submit(work)
         if future is not None:
             try:
