@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from pathlib import Path
@@ -12,7 +13,7 @@ from hotplug.brokers._events._journal import FileJournal
 from hotplug.brokers._orders._book import Book
 from hotplug.brokers._orders._held import Held, Phase
 from hotplug.brokers._settings import OPERATOR
-from hotplug.errors import Outcome
+from hotplug.errors import OrderDenied, Outcome
 from hotplug.market import Balance, OrderStatus, OrderUpdate, Side
 from puppets import fill, limit, order_at_venue
 
@@ -61,6 +62,33 @@ def test_an_id_that_comes_after_the_fills_is_known_after_a_restart(restarted):
 
     assert (told.order_id, told.status) == ("v-a", OrderStatus.FILLED)
     assert restarted().get("default", "a").order.order_id == "v-a"
+
+
+def test_who_gave_up_waiting_is_not_woken(restarted):
+    """Of those who wait for an answer, who gave up before it came is left alone."""
+
+    async def story():
+        held = sending(restarted())
+        gone, here = (asyncio.get_running_loop().create_future() for _ in range(2))
+        held.waiters += [gone, here]
+        gone.cancel()
+        held.wake()
+        assert gone.cancelled()
+        assert here.done()
+
+    asyncio.run(story())
+
+
+def test_a_denied_order_is_none_after_a_restart(restarted):
+    """What was denied before it was sent is in the journal, and no order of the book: its id is free."""
+    book = restarted()
+    held = book.hold(limit("a"), "default", OPERATOR.attribution)
+    book.not_sent(held, OrderDenied("too large", code="limit"))
+
+    again = restarted()
+
+    assert again.get("default", "a") is None
+    assert again.hold(limit("a"), "default", OPERATOR.attribution).order.status is OrderStatus.PENDING_NEW
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from hotplug.errors import (
     OrderDenied,
 )
 from hotplug.market import Environment
+from hotplug.registry import Shelf
 from hotplug_broker_mock import MockBroker, MockVenue
 from placing import request
 from strangers import StrangeGateway
@@ -276,7 +277,14 @@ def test_wrong_settings_register_nothing(registry):
             register("main", thing, metadata={"mode": "x"})
         assert len(registry) == 0
     undo = registry.register_lazy("main", MockBroker)
-    registry.supersede(undo, "main", factory=lambda _: StrangeGateway(), metadata={"mode": "read"})
+    undo()
+    shelf = Shelf()
+    with pytest.raises(ValueError, match="brokers/main: mode: "):
+        shelf.change().put(registry, "main", load=MockBroker, metadata={"mode": "x"})
+    change = shelf.change()
+    change.put(registry, "main", factory=lambda _: StrangeGateway(), metadata={"mode": "read"})
+    assert registry.keeper.books.settings("main").mode != "read"
+    change.publish()
     assert registry.keeper.books.settings("main").mode == "read"
 
 

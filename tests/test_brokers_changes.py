@@ -114,6 +114,26 @@ def test_a_refused_cancel_leaves_the_order_as_it_was():
     run(story)
 
 
+def test_a_refused_cancel_leaves_what_nobody_knows_unknown():
+    """An order whose fate nobody knows, and that the venue does not want to cancel, stays UNKNOWN."""
+
+    async def story():
+        gateway = await connected(Asking())
+        gateway.script["place"] = [BrokerUnavailable("503", outcome="UNKNOWN")]
+        gateway.script["query"] = [BrokerUnavailable("503")] * 9
+        await refusal(gateway.place_order(limit("a")))
+        assert gateway.order("a").status is S.UNKNOWN
+        gateway.script["query"] = []
+        gateway.known["a"] = order_at_venue("a", S.UNKNOWN)
+        gateway.script["cancel"] = [InvalidRequest("auction", outcome="REJECTED", code="auction")]
+        error = await refusal(gateway.cancel_order(A))
+        assert error.code == "auction"
+        assert gateway.order("a").status is S.UNKNOWN
+        await gateway.disconnect()
+
+    run(story)
+
+
 def test_cancels_are_asked_again_where_nobody_answered(monkeypatch):
     """A cancel changes nothing when it arrives twice: it is tried up to three times."""
     monkeypatch.setattr("hotplug.brokers._template._changes.RETRY_PAUSE", 0.01)
@@ -241,6 +261,46 @@ def test_a_cancel_before_the_send_prevents_it():
         assert order.status is S.DENIED
         error = await refusal(placing)
         assert (type(error), error.code, error.outcome) == (OrderDenied, "cancelled", "NOT_SENT")
+        assert gateway.count("place") == 1
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_who_joins_a_waiting_order_is_not_told_that_it_was_not_sent():
+    """While somebody else waits for it, an order may be sent yet: who has no time left is told UNKNOWN."""
+
+    async def story():
+        window = RateWindow("calls", 2, 0.2, weights={"place": 1})
+        gateway = await connected(Puppet(rate_windows=(window,)))
+        await gateway.place_order(limit("b"))
+        first = asyncio.ensure_future(gateway.place_order(limit("a"), deadline=20))
+        await gateway.settled()
+        error = await refusal(gateway.place_order(limit("a"), deadline=0.01))
+        assert (error.code, error.outcome) == ("deadline", "UNKNOWN")
+        await first
+        assert gateway.order("a").status is S.NEW
+        assert gateway.count("place") == 2
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_an_order_that_nobody_waits_for_any_more_is_not_sent():
+    """When the first caller has left, the deadline of who joined is the last: NOT_SENT, and that is true."""
+
+    async def story():
+        window = RateWindow("calls", 2, 0.3, weights={"place": 1})
+        gateway = await connected(Puppet(rate_windows=(window,)))
+        await gateway.place_order(limit("b"))
+        first = asyncio.ensure_future(gateway.place_order(limit("a"), deadline=20))
+        await gateway.settled()
+        joined = asyncio.ensure_future(gateway.place_order(limit("a"), deadline=0.02))
+        await gateway.settled()
+        first.cancel()
+        error = await refusal(joined)
+        assert (error.code, error.outcome) == ("deadline", "NOT_SENT")
+        assert gateway.book.get("default", "a") is None
         assert gateway.count("place") == 1
         await gateway.disconnect()
 
@@ -494,7 +554,7 @@ def test_a_change_without_an_answer_in_time():
     async def story():
         gateway = await with_order()
         gateway.script["modify"] = Hanging()
-        error = await refusal(gateway.modify_order(A, OrderChange(qty=Decimal(5)), deadline=0.01))
+        error = await refusal(gateway.modify_order(A, OrderChange(qty=Decimal(5)), deadline=0.1))
         assert (type(error), error.outcome) == (DeadlineExceeded, "UNKNOWN")
         assert gateway.order("a").status is S.UNKNOWN
         gateway.says("a", S.FILLED, filled_qty=Decimal(5))

@@ -89,6 +89,28 @@ def test_who_waits_at_the_old_gate_is_told():
     run(story)
 
 
+def test_who_was_looked_at_meanwhile_takes_orders_at_once():
+    """The new one looks again for long: that it did not know all then is over when its gate opens."""
+
+    async def story():
+        old, new = await pair(check_interval=60.0)
+        new.script["snapshot"] = [lambda: new.shot, slow := Hanging(new.shot)]
+        handover = Handover(old, new, P.HANDOVER, 5)
+        beginning = asyncio.ensure_future(handover.begin())
+        await slow.entered.wait()
+        for _ in range(2):
+            new._core.pulse.look()
+        assert new.status is GatewayStatus.DEGRADED
+        slow.release.set()
+        await beginning
+        handover.commit()
+        assert new.status is GatewayStatus.READY
+        await new.place_order(limit("a"))
+        await leave(old, new)
+
+    run(story)
+
+
 def test_nobody_waits_longer_than_a_moment(monkeypatch):
     """An exchange that takes longer refuses the place after its quarter of a second."""
     monkeypatch.setattr("hotplug.brokers._template._sends.PAUSE_LIMIT", 0.01)
@@ -187,6 +209,72 @@ def test_one_session_at_a_time():
                 if getattr(event.payload, "status", None) is S.NEW:
                     break
         await leave(new)
+
+    run(story)
+
+
+def test_streams_outlive_a_successor_that_does_not_come_up():
+    """With one session at a time the new one takes a gate that nobody has: no stream ends with it."""
+
+    async def story():
+        old, new = await pair(concurrent_sessions=False)
+        told = set()
+
+        async def listen():
+            async for event in old.events():
+                told.add(getattr(event.payload, "client_order_id", None))
+
+        listening = asyncio.ensure_future(listen())
+        await old.settled()
+        new.script["connect"] = BrokerUnavailable("down")
+        assert isinstance(await refusal(Handover(old, new, P.HANDOVER, 5).begin()), BrokerUnavailable)
+        assert open_gates(old, new) == [old]
+        await old.place_order(limit("a"))
+        await until(lambda: "a" in told)
+        assert not listening.done()
+        await leave(old)
+        await listening
+
+    run(story)
+
+
+def test_who_waits_while_it_is_taken_back_is_served(monkeypatch):
+    """A place in the pause of a venue with one session goes to the old one, when that is there again."""
+    monkeypatch.setattr("hotplug.brokers._template._sends.PAUSE_LIMIT", 10)
+
+    async def story():
+        old, new = await pair(concurrent_sessions=False)
+        new.script["connect"], old.script["connect"] = BrokerUnavailable("down"), (slow := Hanging())
+        beginning = asyncio.ensure_future(Handover(old, new, P.HANDOVER, 5).begin())
+        await slow.entered.wait()
+        placing = asyncio.ensure_future(old.place_order(limit("a")))
+        await old.settled()
+        assert not placing.done()
+        slow.release.set()
+        assert isinstance(await refusal(beginning), BrokerUnavailable)
+        assert (await placing).order_id == "v-a"
+        await leave(old)
+
+    run(story)
+
+
+def test_a_roll_back_that_fails_lets_nobody_wait():
+    """The old one does not come up again: that is raised, and who places is told at once."""
+
+    async def story():
+        old, new = await pair(concurrent_sessions=False)
+        new.script["connect"], old.script["connect"] = (
+            BrokerUnavailable("down"),
+            BrokerUnavailable("all down"),
+        )
+        error = await refusal(Handover(old, new, P.HANDOVER, 5).begin())
+        assert error.message == "all down"
+        assert old._core.gate_paused is None
+        assert isinstance(await refusal(old.place_order(limit("a"))), GatewayNotReady)
+        del old.script["connect"]
+        await old.connect()
+        await old.place_order(limit("a"))
+        await leave(old)
 
     run(story)
 

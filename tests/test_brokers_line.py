@@ -259,6 +259,50 @@ def test_what_comes_during_the_snapshot_is_applied_after_it():
     run(story)
 
 
+def test_fills_of_a_snapshot_find_their_orders_and_are_not_late():
+    """One that names the venue's id only is the order's, though the same snapshot says that it has ended."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        gateway.script["place"] = [None]
+        await gateway.place_order(limit("a"))
+        ended = order_at_venue("a", S.FILLED, filled_qty=Decimal(2), avg_price=Decimal(10))
+        gateway.shot = shot(ended, fills=(fill(None, 2, order_id="v-a"),))
+        await gateway.snapshot()
+        [told] = await gateway.get_fills()
+        assert (told.client_order_id, told.late, gateway.order("a").status) == ("a", False, S.FILLED)
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_a_large_snapshot_is_applied_in_turns():
+    """Others of the loop go on meanwhile; what is reported between the turns happens after all of them."""
+
+    async def story():
+        gateway = Puppet()
+        names = [f"o{number}" for number in range(4000)]
+        gateway.shot = shot(*map(order_at_venue, names))
+        turns = 0
+
+        async def turn():
+            nonlocal turns
+            await until(lambda: gateway.book.get("default", "o0"))
+            gateway.says("o3999", S.FILLED)
+            while gateway.status is GatewayStatus.SYNCING:
+                turns += 1
+                await asyncio.sleep(0)
+
+        turning = asyncio.ensure_future(turn())
+        await gateway.connect()
+        await turning
+        assert turns >= 9
+        assert [gateway.order(name).status for name in ("o3998", "o3999")] == [S.NEW, S.FILLED]
+        await gateway.disconnect()
+
+    run(story)
+
+
 def test_an_order_that_the_snapshot_lacks_is_asked_for():
     """Open here, absent there: queried; what the venue does not know is UNKNOWN."""
 
@@ -273,6 +317,24 @@ def test_an_order_that_the_snapshot_lacks_is_asked_for():
         await gateway.connect()
         assert [gateway.order(name).status for name in "abc"] == [S.NEW, S.FILLED, S.UNKNOWN]
         assert gateway.count("query") == 2
+        await gateway.disconnect()
+
+    run(story)
+
+
+def test_an_order_that_the_snapshot_lacks_is_in_doubt_where_nobody_can_be_asked():
+    """Of a gateway without a query the snapshot is all that is known: UNKNOWN, and it is looked at again."""
+
+    async def story():
+        gateway = await connected(Puppet())
+        await gateway.place_order(limit("a"))
+        await gateway.place_order(limit("b"))
+        await gateway.disconnect()
+        gateway.shot = shot(order_at_venue("a"))
+        await gateway.connect()
+        assert [gateway.order(name).status for name in "ab"] == [S.NEW, S.UNKNOWN]
+        gateway.shot = shot(order_at_venue("a"), order_at_venue("b"))
+        await until(lambda: gateway.order("b").status is S.NEW)
         await gateway.disconnect()
 
     run(story)

@@ -1426,23 +1426,6 @@ def test_an_interrupt_out_of_place_ends_the_caller_and_leaves_the_order_unknown(
     run(story)
 
 
-def test_a_joiner_that_gives_up_before_the_send_is_told_not_sent():
-    """Who joins an order that still waits for its limit, with less time, learns that nothing was sent."""
-
-    async def story():
-        window = RateWindow("calls", 2, 30.0, weights={"place": 1})
-        gateway = await connected(Puppet(rate_windows=(window,)))
-        await gateway.place_order(limit("x"))
-        first = asyncio.ensure_future(gateway.place_order(limit("a"), deadline=60))
-        await gateway.settled()
-        assert (await refusal(gateway.place_order(limit("a"), deadline=0.01))).outcome == "NOT_SENT"
-        first.cancel()
-        await asyncio.wait({first})
-        await gateway.disconnect()
-
-    run(story)
-
-
 def test_a_rejection_after_the_ack_does_not_take_the_ack_back():
     """Acknowledged by a report, rejected by another, and then ``_place`` returns: the ack was given."""
 

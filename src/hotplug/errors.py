@@ -20,7 +20,8 @@ Every exception that hotplug raises.
     │   │   └── MissingDependencyError          … because something else is not installed
     │   ├── PluginContractError (ContractError) what it made is not what its kind holds
     │   ├── SettingsError (ValueError)          its settings do not fit its signature
-    │   └── PluginTimeoutError (TimeoutError)   it did not answer in time
+    │   ├── PluginTimeoutError (TimeoutError)   it did not answer in time
+    │   └── RestartRequired                     it changed in a way that a running process cannot follow
     ├── ToolError                               a tool call that gave no result
     │   ├── InvalidArgumentsError (ValueError)  arguments that do not fit the schema
     │   ├── NotOfferedError (PermissionError)   a tool that this user may not call
@@ -83,6 +84,7 @@ __all__ = [
     "PluginImportError",
     "PluginTimeoutError",
     "RateLimited",
+    "RestartRequired",
     "SchemaError",
     "SettingsError",
     "StartError",
@@ -346,6 +348,18 @@ class PluginTimeoutError(PluginError, TimeoutError):
         self.limit: Final = limit
         self.thread: Final = thread
         super().__init__(f"{doing} did not finish within {limit:g} s", record, remedy=remedy)
+
+
+class RestartRequired(PluginError):
+    """What changed cannot be replaced in a running process; *file* is it, where it is a file."""
+
+    reason = "restart required"
+
+    def __init__(
+        self, why: str, record: PluginRecord | None = None, *, file: str = "", remedy: str = ""
+    ) -> None:
+        self.file: Final = file
+        super().__init__(why, record, remedy=remedy or "restart the application")
 
 
 # -- calls whose effect may be unknown ---------------------------------------------------------------

@@ -15,9 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from hotplug.testing import Environment
+
 pytestmark = pytest.mark.real_services
 
-KILLS = 200
+KILLS = int(os.environ.get("HOTPLUG_KILLS", "60"))
+KILLS_WHILE_REPLACED = 20
 LANES = 2
 TRADER = Path(__file__).parents[1] / "support" / "crashing_trader.py"
 
@@ -81,8 +84,11 @@ class Desk(socketserver.StreamRequestHandler):
 class Lane:
     """A venue, a data folder, and traders that die there one after the other."""
 
-    def __init__(self, number: int, folder: Path) -> None:
+    def __init__(self, number: int, folder: Path, site: Path | None = None) -> None:
         self.data = folder / f"lane{number}"
+        self.site = [] if site is None else [str(site)]
+        self.burst = 0.03 if site is None else 0.2
+        self.replaced = 0
         self.random = random.Random(number)
         self.venue = Venue(number)
         self.thread = threading.Thread(target=self.venue.serve_forever, kwargs={"poll_interval": 0.05})
@@ -98,7 +104,8 @@ class Lane:
         """One trader's life; its exit code."""
         address = f"127.0.0.1:{self.venue.server_address[1]}"
         environ = {**os.environ, "HOTPLUG_DATA": str(self.data)}
-        command = [sys.executable, str(TRADER), address, str(life), "0" if to_the_end else "1000"]
+        orders = "0" if to_the_end else "1000"
+        command = [sys.executable, str(TRADER), address, str(life), orders, *self.site]
         with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as trader:
             assert trader.stdout is not None
             timer = None
@@ -109,8 +116,11 @@ class Lane:
             for line in trader.stdout:
                 said = json.loads(line)
                 if "ready" in said and not to_the_end and self.venue.kill_at is None:
-                    timer = threading.Timer(self.random.uniform(0, 0.03), trader.kill)
+                    timer = threading.Timer(self.random.uniform(0, self.burst), trader.kill)
                     timer.start()
+                if "replaced" in said:
+                    assert said["replaced"]
+                    self.replaced += 1
                 if "id" in said:
                     self.told.setdefault(said["id"], set()).add(said["outcome"])
             if timer is not None:
@@ -125,10 +135,28 @@ class Lane:
 
 @pytest.fixture
 def lanes(tmp_path):
-    lanes = [Lane(number, tmp_path) for number in range(LANES)]
-    yield lanes
-    for lane in lanes:
+    """Makes lanes, with a site folder that the traders' broker comes from, or without."""
+    made = []
+
+    def make(site=None):
+        made.extend(Lane(number, tmp_path, site) for number in range(LANES))
+        return made
+
+    yield make
+    for lane in made:
         lane.close()
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A distribution of the traders' broker."""
+    environment = Environment(tmp_path / "site")
+    environment.install(
+        "acme-wire",
+        advertises={"hotplug.brokers": {"wire": "acme_wire:Broker"}},
+        files={"acme_wire.py": "from crashing_trader import WireBroker\nclass Broker(WireBroker): ...\n"},
+    )
+    return environment.folder
 
 
 def stories(data: Path) -> dict[str, dict[str, object]]:
@@ -140,18 +168,32 @@ def stories(data: Path) -> dict[str, dict[str, object]]:
     return {story["client_order_id"]: story for story in json.loads(done.stdout)}
 
 
-def test_two_hundred_killed_processes_send_nothing_twice(lanes):
+def test_killed_processes_send_nothing_twice(lanes):
     """
-    Killed between intent and answer 200 times, each id reaches the venue once; outcomes are true or UNKNOWN.
+    Killed between intent and answer, again and again: each id comes once; outcomes are true or UNKNOWN.
     """
+    play(lanes(), KILLS)
+
+
+def test_killed_in_the_middle_of_hand_overs(lanes, site):
+    """
+    Killed while one gateway gives way to the next: the journal tells the truth, or that it is not known.
+    """
+    lanes = lanes(site)
+    play(lanes, KILLS_WHILE_REPLACED)
+    assert any(lane.replaced for lane in lanes), "no hand-over was met"
+
+
+def play(lanes, kills):
+    """Let traders live and die on *lanes*, and see what the journals say of it."""
     with ThreadPoolExecutor(LANES) as pool:
-        for done in [pool.submit(lane.live, KILLS // LANES) for lane in lanes]:
+        for done in [pool.submit(lane.live, kills // LANES) for lane in lanes]:
             done.result()
 
     for lane in lanes:
         venue = lane.venue
         assert len(venue.sent) == len(set(venue.sent)), "an id was sent twice"
-        assert len(venue.sent) >= KILLS // LANES // 2, "the traders hardly traded"
+        assert len(venue.sent) >= kills // LANES // 2, "the traders hardly traded"
         told = stories(lane.data)
         assert set(venue.sent) <= set(told), "the venue knows orders that the journal does not"
         for name, story in told.items():

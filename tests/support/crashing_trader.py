@@ -1,4 +1,8 @@
-"""A process that trades until it is killed: ``python crashing_trader.py HOST:PORT LIFE ORDERS``."""
+"""
+A process that trades until it is killed: ``python crashing_trader.py HOST:PORT LIFE ORDERS [SITE]``.
+
+With a folder SITE the broker comes from a distribution there, and is replaced over and over meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from decimal import Decimal
 
 import hotplug
 from hotplug.brokers import BrokerGateway
-from hotplug.errors import BrokerError, InvalidRequest, OrderNotFound
+from hotplug.errors import BrokerError, GatewayReplaced, InvalidRequest, OrderNotFound
 from hotplug.market import (
     Environment,
     Order,
@@ -78,23 +82,49 @@ def answer_of(answer: dict[str, str]) -> OrderStatus:
     return OrderStatus(answer["status"])
 
 
-async def main(address: str, life: int, most: int) -> None:
-    async with hotplug.Host(path=[]) as host:
-        host.brokers.register("main", WireBroker(address=address))
-        gateway = host.brokers.get("main")
-        await gateway.connect()
+CONFIG = "[brokers.main]\nplugin = 'wire'\nconnect = true\nsettings = {{ address = '{address}' }}\n"
+
+
+async def replace_it(host: hotplug.Host) -> None:
+    """One hand-over after the other."""
+    while True:
+        changes = await host.areload("acme-wire")
+        print(json.dumps({"replaced": not changes.failed}), flush=True)
+
+
+async def place(host: hotplug.Host, request: OrderRequest) -> None:
+    """Whoever serves shall take it."""
+    while True:
+        try:
+            await host.brokers.get("main").place_order(request)
+        except GatewayReplaced:
+            continue
+        return
+
+
+async def main(address: str, life: int, most: int, site: str | None) -> None:
+    path = [] if site is None else [site]
+    config = hotplug.Config.parse("" if site is None else CONFIG.format(address=address))
+    async with hotplug.Host(config, path=path, cache=False) as host, asyncio.TaskGroup() as meanwhile:
+        if site is None:
+            host.brokers.register("main", WireBroker(address=address))
+            await host.brokers.get("main").connect()
         print(json.dumps({"ready": life}), flush=True)
+        replacing = None if site is None else meanwhile.create_task(replace_it(host))
         # What an application does after a restart: it asks for everything again that it had asked for.
         names = [f"life{life - 1}-{number}" for number in range(20)] if life else []
         names += [f"life{life}-{number}" for number in range(most)]
         for name in names:
             try:
-                await gateway.place_order(OrderRequest(**TERMS, client_order_id=name))
+                await place(host, OrderRequest(**TERMS, client_order_id=name))
                 outcome = "ack"
             except BrokerError as error:
                 outcome = str(error.outcome)
             print(json.dumps({"id": name, "outcome": outcome}), flush=True)
+        if replacing is not None:
+            replacing.cancel()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    sys.path[:0] = sys.argv[4:]
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] if sys.argv[4:] else None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -731,12 +732,17 @@ def test_quotes_come_again_after_their_stream_broke(monkeypatch):
     with far(mock()) as there:
         board = there.gateway.book.quotes
 
+        def is_told(bid):  # the venue tells who has subscribed, which is a moment after it is streamed
+            there.gateway.venue.quote("IBM", Decimal(bid), None)
+            known = board.get("IBM", SOON)
+            return known is not None and known.bid == bid
+
         async def test():
             async with connected(there.address) as broker:
                 quotes = broker.stream_quotes(["IBM"])
                 await until(lambda: board.symbols == {"IBM"})
                 for bid in (1, 2, 3):
-                    there.gateway.venue.quote("IBM", Decimal(bid), None)
+                    await until(functools.partial(is_told, bid))
                     while (await anext(quotes)).bid != bid:
                         pass
                     board.end()

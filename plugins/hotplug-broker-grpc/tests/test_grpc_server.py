@@ -43,7 +43,7 @@ from hotplug.market import (
     Side,
     Snapshot,
 )
-from hotplug_broker_grpc import Principal, Role, _server, serve
+from hotplug_broker_grpc import Principal, Role, _calls, _server, serve
 from hotplug_broker_grpc import _convert as convert
 from hotplug_broker_grpc._calls import Counter
 from hotplug_broker_grpc._errors import error_from, error_of
@@ -973,16 +973,18 @@ def test_orders_say_how_full_the_window_is():
 # -- time ------------------------------------------------------------------------------------------
 
 
-def test_a_deadline_travels_as_a_duration():
+def test_a_deadline_travels_as_a_duration(monkeypatch):
     """
-    The gateway is given a little less than the client's patience: its answer shall be in time.
+    The gateway is given of the client's patience what the server leaves of it: its answer is in time.
     """
+    patience = []
+    monkeypatch.setattr(_calls, "_deadline", lambda remaining: patience.append(remaining) or 0.02)
 
     async def test():
         broker = mock()
         broker.venue.on("place", fault="timeout_before")
         async with asked(broker) as client:
-            call = client.stub.PlaceOrder(placing(), timeout=0.2)
+            call = client.stub.PlaceOrder(placing(), timeout=SOON)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call
         error = error_from(caught.value, "placing")
@@ -991,6 +993,17 @@ def test_a_deadline_travels_as_a_duration():
         assert error.outcome is Outcome.UNKNOWN
 
     run(test())
+    assert SOON / 2 < patience[0] < SOON * 2  # what travels is rounded
+
+
+@pytest.mark.parametrize(
+    ("client", "gateway"), [(None, None), (-1.0, 0.0), (0.5, 0.45), (1.0, 0.9), (20.0, 19.9)]
+)
+def test_an_answer_has_time_to_travel(client, gateway):
+    """
+    The gateway has a tenth less than the client's patience, and at most a tenth of a second less.
+    """
+    assert _calls._deadline(client) == gateway
 
 
 class Slow:

@@ -439,7 +439,7 @@ def test_the_liquidity_of_the_past_is_forgotten(monkeypatch):
     for minute in range(5):
         told.bar(minute, 100)
 
-    assert len(told.venue._shared) == 2
+    assert len(told.venue.shared) == 2
 
 
 # -- quotes -----------------------------------------------------------------------------------------

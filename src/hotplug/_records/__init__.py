@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hotplug._records._flow import PluginState as PluginState
     from hotplug._records._flow import PluginStatus as PluginStatus
     from hotplug._records._flow import RegistryChange as RegistryChange
+    from hotplug._records._state import exported_state as exported_state
+    from hotplug._records._state import plain_state as plain_state
 
 __all__ = [
     "ChangeAction",
@@ -33,6 +35,8 @@ __all__ = [
     "Problem",
     "RegistryChange",
     "VERSION",
+    "exported_state",
+    "plain_state",
 ]
 
 
@@ -40,6 +44,10 @@ def __getattr__(name: str) -> Any:
     """What discovery alone does not need is imported when somebody asks for it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in {"exported_state", "plain_state"}:
+        from hotplug._records import _state
+
+        return getattr(_state, name)
     from hotplug._records import _flow
 
     return getattr(_flow, name)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable  # noqa: TC003 - settings are made of these annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path  # noqa: TC003
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from hotplug.brokers import BrokerGateway
 from hotplug.errors import BrokerUnavailable
@@ -25,9 +27,17 @@ from hotplug_broker_paper._commits import Commits
 from hotplug_broker_paper._venue import DEFAULT_ACCOUNT, Venue
 from hotplug_broker_paper._venue_hours import Hours
 from hotplug_broker_paper._venue_rules import Rules
+from hotplug_broker_paper._venue_state import (
+    STATE,
+    check_left_behind,
+    prices_from,
+    prices_told,
+    take_over,
+    told,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Awaitable, Generator, Iterable
 
     from hotplug.market import Balance, Fill, Order, OrderChange, OrderRef, Position
     from hotplug_broker_paper._venue_floor import Said
@@ -156,7 +166,7 @@ class PaperBroker(BrokerGateway):
         `InvalidRequest` for one from the past, and for one that no market can have made.
         """
         _expect(bar, Bar)
-        return await self._at_home(self._feed_bar(bar, account))
+        return await self._at_home(self._feed_bar, bar, account)
 
     async def feed_quote(self, quote: Quote, *, account: str | None = None) -> tuple[Fill, ...]:
         """
@@ -166,15 +176,15 @@ class PaperBroker(BrokerGateway):
         `InvalidRequest` as for `feed`.
         """
         _expect(quote, Quote)
-        return await self._at_home(self._feed_quote(quote, account))
+        return await self._at_home(self._feed_quote, quote, account)
 
     async def open_account(self, account: str, cash: Decimal | None = None) -> None:
         """Open *account* with *cash* (else with what the setting says); `InvalidRequest` if it is open."""
-        await self._at_home(self._open(account, None if cash is None else to_decimal("cash", cash)))
+        await self._at_home(self._open, account, None if cash is None else to_decimal("cash", cash))
 
     async def advance(self) -> None:
         """Let what is due by the clock happen now. The one on the wall does that by itself."""
-        await self._at_home(self._let_time_pass())
+        await self._at_home(self._let_time_pass)
 
     async def _feed_bar(self, bar: Bar, account: str | None) -> tuple[Fill, ...]:
         self._core.refuse_unless_connected()
@@ -288,11 +298,51 @@ class PaperBroker(BrokerGateway):
         """Market time, so that what happens is the same each time."""
         return self._venue.time_of(account)
 
+    # -- the next generation -----------------------------------------------------------------------
+
+    async def export_state(self) -> tuple[int, dict[str, object]]:
+        """All that this venue knows, for the next generation of it; with a file, which file knows it."""
+        file, venue = self._path, self._venue
+        kept_in = None if file is None else os.fspath(file.resolve())
+        still = sum(1 for account in venue.accounts.values() for _ in account.open_orders())
+        state: dict[str, object] = {"file": kept_in, "open": still}
+        if file is None:
+            with self._no_alarm():
+                # In a thread: thousands of orders are no reason to keep others of this loop waiting.
+                state |= await asyncio.to_thread(told, venue)
+            state |= {"prices": prices_told(self._prices), "watched": self._watched}
+        return STATE, state
+
+    async def import_state(self, version: int, state: dict[str, Any]) -> None:
+        """
+        Begin where the one before stands, which told *state*; what is in a file is there already.
+
+        `ValueError` where that cannot be, or where open orders would be left in another place.
+        """
+        if version != STATE:
+            raise ValueError(f"state of version {version} is not known here, only {STATE}")
+        kept_in = None if self._path is None else os.fspath(self._path.resolve())
+        if kept_in != state["file"]:
+            check_left_behind(state, kept_in)
+        elif self._path is None:
+            venue = self._new_venue()
+            await asyncio.to_thread(take_over, venue, state)
+            self._venue = venue
+            self._prices.update(prices_from(state["prices"]))
+            self._watched = state["watched"]
+            self._know_accounts()
+            if self._goes_by_the_wall:
+                self._set_alarm()
+
     # -- in turn -----------------------------------------------------------------------------------
 
-    async def _at_home(self, work: Coroutine[object, object, T]) -> T:
+    async def _at_home(self, verb: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        async def work() -> T:
+            # Asked at home, like a hook: the next generation may have taken the venue over by then.
+            return await self._invoke(verb, *arguments)
+
         core = self._core
-        return await (work if core.is_home() else core.hop(work))
+        return await (work() if core.is_home() else core.hop(work()))
 
     def _new_venue(self) -> Venue:
         return Venue(self._rules, self._hear_venue, clock=self._clock)
@@ -330,6 +380,19 @@ class PaperBroker(BrokerGateway):
     def _know_accounts(self) -> None:
         if len(self.accounts) != len(self._venue.accounts):
             self.accounts = tuple(self._venue.accounts)
+
+    @contextlib.contextmanager
+    def _no_alarm(self) -> Generator[None]:
+        """Nothing falls due inside: the venue stays as it is."""
+        alarm = self._alarm
+        if alarm is None or alarm.cancelled():
+            yield
+            return
+        alarm.cancel()
+        try:
+            yield
+        finally:
+            self._set_alarm()
 
     def _set_alarm(self) -> None:
         """Wake up when something is due by the clock on the wall."""

@@ -62,7 +62,8 @@ class Venue(Floor):
         super().__init__(rules, say, clock)
         self.asleep: Final[list[tuple[datetime, datetime]]] = []
         """When nobody was at home: what the market says of those times trades nothing."""
-        self._shared: Final[OrderedDict[tuple[Bar | Quote, int], tuple[Pool, set[Account]]]] = OrderedDict()
+        self.shared: Final[OrderedDict[tuple[Bar | Quote, int], tuple[Pool, set[Account]]]] = OrderedDict()
+        """What is left of the liquidity of each bar and quote that all share, and who was shown it."""
         self.open_account(DEFAULT_ACCOUNT)
 
     # -- accounts ----------------------------------------------------------------------------------
@@ -286,16 +287,16 @@ class Venue(Floor):
     def _shared_pool(self, said: Bar | Quote, fed: Iterable[Account], *, to_all: bool) -> Pool:
         """The liquidity of *said*: what others, who were shown the same before, left of it."""
         turn = 0
-        while (known := self._shared.get((said, turn))) is not None:
+        while (known := self.shared.get((said, turn))) is not None:
             pool, shown = known
             if not to_all and shown.isdisjoint(fed):
                 shown.update(fed)
                 return pool
             turn += 1
         pool = self._pool(said)
-        self._shared[said, turn] = (pool, set(fed))
-        if len(self._shared) > SHARED_KEPT:
-            self._shared.popitem(last=False)
+        self.shared[said, turn] = (pool, set(fed))
+        if len(self.shared) > SHARED_KEPT:
+            self.shared.popitem(last=False)
         return pool
 
     def _was_asleep(self, moment: datetime) -> bool:

@@ -13,7 +13,7 @@ from hotplug_broker_paper._venue_orders import Book, Standing
 from hotplug_broker_paper._venue_records import balance_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
     from decimal import Decimal
 
@@ -123,6 +123,18 @@ class Account:
         """The orders to be looked at by *now*."""
         while self._due and self._due[0][0] <= now:
             yield heappop(self._due)[2]
+
+    def agenda(self) -> list[tuple[datetime, str]]:
+        """Which open orders are to be looked at, and when, in that order."""
+        return [
+            (moment, standing.order_id)
+            for moment, _, standing in sorted(self._due, key=_turn_of)
+            if standing.open
+        ]
+
+    def keep_to(self, agenda: Iterable[tuple[datetime, str]], orders: Mapping[str, Standing]) -> None:
+        """Look at *orders* as *agenda* says, and at nothing else."""
+        self._due = [(moment, next(self._turns), orders[order_id]) for moment, order_id in agenda]
 
     @property
     def next_due(self) -> datetime | None:
@@ -285,3 +297,7 @@ class Account:
     def _insufficient(self, what: str, why: str) -> InsufficientFunds:
         text = f"account {self.name!r}: {why}"
         return InsufficientFunds(text, code=f"insufficient_{what}", outcome="REJECTED")
+
+
+def _turn_of(entry: tuple[datetime, int, Standing]) -> tuple[datetime, int]:
+    return entry[:2]

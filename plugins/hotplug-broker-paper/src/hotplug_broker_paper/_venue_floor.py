@@ -169,10 +169,13 @@ class Floor:
         self._say(said)
 
     def _has_ended(self, standing: Standing) -> None:
-        ended = self.ended
-        ended.append(standing)
-        if len(ended) > self.rules.history:
-            forgotten = ended.popleft()
+        self.ended.append(standing)
+        self.forget_the_oldest()
+
+    def forget_the_oldest(self) -> None:
+        """Keep no more ended orders than the history has."""
+        while len(self.ended) > self.rules.history:
+            forgotten = self.ended.popleft()
             del forgotten.account.by_client[forgotten.client_order_id]
             del self.by_order_id[forgotten.order_id]
 

@@ -43,6 +43,11 @@ class Pool:
         """How much is left."""
         return self._buy if buying else self._sell
 
+    @property
+    def rest(self) -> tuple[Decimal | None, Decimal | None, bool]:
+        """What is left to buy and to sell, and whether that is one and the same."""
+        return self._buy, self._sell, self._is_one
+
     def take(self, qty: Decimal, *, buying: bool) -> None:
         """Take *qty* out."""
         if self._buy is not None and (buying or self._is_one):

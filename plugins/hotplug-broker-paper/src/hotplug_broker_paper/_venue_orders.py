@@ -5,20 +5,23 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from hotplug.market import Order, OrderStatus, OrderUpdate, Side, TimeInForce
+from hotplug.market import Attribution, OrderStatus, OrderUpdate, Origin, Side, TimeInForce
 from hotplug_broker_paper._venue_money import ZERO, each
+from hotplug_broker_paper._venue_records import order_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
     from decimal import Decimal
 
+    from hotplug.market import Order
     from hotplug_broker_paper._venue_account import Account
     from hotplug_broker_paper._venue_rules import Asked
 
 __all__ = ["AT_ONCE", "Book", "Resting", "Standing"]
 
 AT_ONCE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+NOBODY: Final = Attribution()
 
 
 class Standing:
@@ -138,28 +141,30 @@ class Standing:
         """The record of how it stands."""
         asked = self.asked
         cancelling = self.cancel_at is not None and self.open
-        return Order(
-            symbol=self.symbol,
-            side=asked.side,
-            qty=self.qty,
-            status=OrderStatus.PENDING_CANCEL if cancelling else self.status,
-            type=self.type,
-            price=self.price,
-            stop_price=self.stop,
-            tif=self.tif,
-            expire_at=asked.expire_at,
-            account=self.account.name,
-            client_order_id=self.client_order_id,
-            reduce_only=self.reduce_only,
-            tags=asked.tags,
-            order_id=self.order_id,
-            filled_qty=self.filled,
-            leaves_qty=self.leaves,
-            avg_price=self.avg_price,
-            version=self.version,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-            reason=self.reason,
+        return order_of(
+            self.symbol,
+            asked.side,
+            self.qty,
+            OrderStatus.PENDING_CANCEL if cancelling else self.status,
+            self.type,
+            self.price,
+            self.stop,
+            self.tif,
+            asked.expire_at,
+            self.account.name,
+            self.client_order_id,
+            self.reduce_only,
+            asked.tags,
+            self.order_id,
+            self.filled,
+            self.leaves,
+            self.avg_price,
+            self.version,
+            Origin.OWN,
+            NOBODY,
+            self.created_at,
+            self.updated_at,
+            self.reason,
         )
 
 

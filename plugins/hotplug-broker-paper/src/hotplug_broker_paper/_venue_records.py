@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from hotplug.market import Balance, Fill, Position
+from hotplug.market import Balance, Fill, Order, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["balance_of", "fill_of", "position_of"]
+__all__ = ["balance_of", "fill_of", "order_of", "position_of"]
 
 T = TypeVar("T")
 
@@ -30,4 +30,5 @@ def _maker(kind: type[T]) -> Callable[..., T]:
 
 balance_of: Final = _maker(Balance)
 fill_of: Final = _maker(Fill)
+order_of: Final = _maker(Order)
 position_of: Final = _maker(Position)

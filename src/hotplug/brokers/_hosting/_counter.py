@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from hotplug.context import UserExecutionContext, serving
 from hotplug.errors import ContextRequiredError, PermissionDenied
+from hotplug.registry._entries import ABSENT
 from hotplug.registry._hidden import hide
-from hotplug.registry._table import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

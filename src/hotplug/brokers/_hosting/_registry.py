@@ -17,8 +17,7 @@ from hotplug.brokers._template._gateway import BrokerGateway
 from hotplug.errors import ContractError, HostError
 from hotplug.market import GatewayStatus, HealthState
 from hotplug.registry import UniversalRegistry, run_in_thread
-from hotplug.registry._entries import Factory, facts_of
-from hotplug.registry._table import ABSENT
+from hotplug.registry._entries import ABSENT, Factory, facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from hotplug.errors import BrokerError
     from hotplug.market import Order
     from hotplug.registry import Undo
-    from hotplug.registry._entries import Record
+    from hotplug.registry._entries import Facts, Record
+    from hotplug.registry._places import Holder
 
 __all__ = ["BrokerRegistry"]
 
@@ -104,7 +104,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
         """
         if gateway is None:
             key, gateway = self._named_by_itself(key)
-        if not isinstance(key, str) or key in self._table:  # refused before it gets the book of another
+        if not isinstance(key, str) or key in self:  # refused before it gets the book of another
             return super().register(key, gateway, tags=tags, metadata=metadata, owner=owner)  # type: ignore[arg-type]
         settings = self._settings(key, metadata)
         self._books.tell(key, settings)
@@ -161,14 +161,14 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
         own = super().health()
         infos = {
             key: self._info(key, record)
-            for key, record in self._table.copy().items()
+            for key, record in self._snapshot().items()
             if hasattr(record, "item")
         }
         ill = [info for info in infos.values() if not (info.healthy or info.status in AT_REST)]
         draining = [
             f"{key}: {gateway.status}, withdrawn with {count} open order{'s' if count != 1 else ''}"
             for key, gateway, count in self._keeper.draining()
-            if getattr(self._table.get(key), "item", None) is not gateway
+            if getattr(self._at(key), "item", None) is not gateway
         ]
         statuses = {key: str(info.status) for key, info in infos.items()}
         details = {**own.details, "brokers": FrozenDict(statuses)}
@@ -189,7 +189,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
 
         With *type*, of those of that type; with *healthy*, of those which are so, or which are not.
         """
-        infos = (self._info(key, record) for key, record in self._table.copy().items())
+        infos = (self._info(key, record) for key, record in self._snapshot().items())
         return tuple(
             info
             for info in infos
@@ -201,7 +201,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
         if self._keeper.is_late:
             return ()
         is_well = self._keeper.is_well
-        records = self._table.copy().values()
+        records = self._snapshot().values()
         found = (getattr(record, "item", None) for record in records)
         return tuple([gateway for gateway in found if gateway is not None and is_well(gateway)])
 
@@ -211,7 +211,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
 
     def info(self, broker_id: str) -> BrokerInfo:
         """What is known of the gateway under *broker_id*; `NotRegisteredError`."""
-        record = self._table.get(broker_id)
+        record = self._at(broker_id)
         if record is None:
             raise self._unfit(broker_id)
         return self._info(broker_id, record)
@@ -299,7 +299,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
 
     def loaded(self) -> Iterator[tuple[str, IBrokerGateway]]:
         """Key and gateway of each that is loaded."""
-        for key, record in self._table.copy().items():
+        for key, record in self._snapshot().items():
             gateway = getattr(record, "item", None)
             if gateway is not None:
                 yield key, gateway
@@ -307,9 +307,10 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
     def retune(self, key: str, owner: PluginRecord, facts: Mapping[str, Any]) -> None:
         """Give the entry of *owner* under *key* other *facts*; its gateway stays as it is."""
         with self._writing:
-            record = self._table.get(key)
+            record = self._at(key)
             if record is not None and record.facts.owner == owner:
-                record.facts = facts_of(facts["tags"], facts["metadata"], owner)
+                generation = record.facts.generation
+                record.facts = facts_of(facts["tags"], facts["metadata"], owner, generation)
         self._books.tell(key, self._settings(key, facts["metadata"]))
 
     # -- machine room ------------------------------------------------------------------------------
@@ -332,14 +333,26 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
         self._books.tell(key, settings)
         return undo
 
-    def supersede(self, old: Undo, key: str, /, **facts: Any) -> Undo:
-        """As the base's; the book of *key* stays, and hears of new settings."""
-        if facts.get("load") is not None:
-            facts["load"] = self._adopting(key, facts["load"])
-        settings = self._settings(key, facts.get("metadata"))
-        undo = super().supersede(old, key, **facts)
-        self._books.tell(key, settings)
-        return undo
+    def _fill(
+        self,
+        holder: Holder[IBrokerGateway],
+        key: str,
+        *,
+        item: IBrokerGateway,
+        load: Callable[[], IBrokerGateway] | None,
+        factory: Callable[[UserExecutionContext], IBrokerGateway] | None,
+    ) -> None:
+        """As the base's; what is loaded works on the book of *key*."""
+        self._settings(key, holder.facts.metadata)
+        if load is not None:
+            load = self._adopting(key, load)
+        if item is not ABSENT:
+            self._keeper.adopt(key, item)
+        super()._fill(holder, key, item=item, load=load, factory=factory)
+
+    def _stands(self, key: str, facts: Facts) -> None:
+        """The book of *key* stays, and hears of new settings."""
+        self._books.tell(key, self._settings(key, facts.metadata))
 
     def replace(self, key: str, item: IBrokerGateway, /) -> IBrokerGateway:
         """
@@ -348,7 +361,7 @@ class BrokerRegistry(UniversalRegistry[IBrokerGateway], IBrokerRegistry):
         Raises `HostError` while the old one has a session and both work on one book: two sessions must not
         trade on one. Disconnect it first.
         """
-        old = getattr(self._table.get(key), "item", None)
+        old = getattr(self._at(key), "item", None)
         if isinstance(old, BrokerGateway) and isinstance(item, BrokerGateway) and not is_at_rest(old):
             raise HostError(f"brokers/{key} is {old.status}: disconnect it first, then replace it")
         self._keeper.adopt(key, item)

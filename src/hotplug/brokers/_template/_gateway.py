@@ -56,6 +56,11 @@ class BrokerGateway(Seated):
     Verbs may be called from any thread's event loop; hooks run on the gateway's home loop only. Raises from
     hooks: a `BrokerError` with an explicit *outcome* is believed; what comes out of ``_place`` without one
     leaves the order ``UNKNOWN``.
+
+    A venue that lives in its gateway goes over to the next generation by the old one's ``export_state() ->
+    (version, data)`` and the new one's ``import_state(version, data)``, plain or coroutines, where both are
+    there. They are called as hooks are (on the home loop; of a `SyncBrokerGateway` in its threads) while
+    nothing is being sent, cancelled or changed, and before the new one connects.
     """
 
     def __init_subclass__(cls, **arguments: Any) -> None:

@@ -3,6 +3,7 @@ One gateway gives way to the next, on one book; at no instant are two gates open
 
     begin:  new connects, its gate shut ─▶ old gate shut ─▶ what flies has landed ─▶ new looks again
             (policy DRAIN: before its gate is shut the old one is DRAINING until no own order is open)
+            (both can hand over state: old gate shut ─▶ what flies has landed ─▶ state moves ─▶ new connects)
     commit: the book's gate is the new one's, those who waited at the old one are told to get it
     roll_back: the old gate opens again
 """
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from hotplug.brokers._settings import ReplacePolicy
 from hotplug.brokers._template._core import AT_REST
+from hotplug.brokers._template._moving import Move
 from hotplug.errors import GatewayNotReady
 from hotplug.market import GatewayStatus
 
@@ -36,7 +38,8 @@ class Handover:
 
     On the home loop. *limit* is how long, in seconds, it may take; *drain_limit*, where there is one, how
     long draining may, beside that. Without ``concurrent_sessions`` the old one disconnects before the new
-    one connects: there is a pause.
+    one connects: there is a pause. Where the old one has ``export_state`` and the new one ``import_state``,
+    the new one connects when it has that: what lives in the old object is nowhere else.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Handover:
         self._was_up = False
         self._was_draining = False
         self._drains = False
+        self._move: Final = Move.between(old, new)
 
     @property
     def patience(self) -> float:
@@ -79,7 +83,7 @@ class Handover:
         if self._policy is ReplacePolicy.REFUSE_IF_OPEN:
             self._refuse_if_open("policy REFUSE_IF_OPEN")
         concurrent = old.concurrent_sessions and new.concurrent_sessions
-        if concurrent:
+        if concurrent and self._move is None:
             await new.connect(self._left(until))
         if self._policy is ReplacePolicy.DRAIN:
             until = await self._drained(until)
@@ -87,35 +91,51 @@ class Handover:
         await self._landed(until)
         if self._policy is ReplacePolicy.REFUSE_IF_OPEN:
             self._refuse_if_open("policy REFUSE_IF_OPEN")
-        if concurrent:
+        if concurrent and self._move is None:
             await new._core.survey.reconcile(until)
-        else:
+            return
+        if not concurrent:
             await old.disconnect(deadline=self._left(until))
-            await new.connect(self._left(until))
+        if self._move is not None:
+            await self._move.carry(until)
+        await new.connect(self._left(until))
 
     def commit(self) -> None:
         """From now on orders go through the new gateway."""
         self._new._core.take_gate()
         self._old._core.shut = True
+        if self._move is not None:
+            self._move.commit()
         self._let_wait_no_more()
 
     async def roll_back(self) -> None:
         """The old gateway serves on; the new one is disconnected."""
         old, new = self._old, self._new
+        if old.book.owner is new:  # which took the gate of one at rest, and would end all streams with it
+            old._core.take_gate()
         await new.disconnect(drain=False)
+        if self._move is not None:
+            self._move.take_back()
+        try:
+            await self._back_up()
+        finally:
+            old._core.take_gate()
+            self._let_wait_no_more()
+
+    # -- steps -------------------------------------------------------------------------------------
+
+    def _left(self, until: float) -> float:
+        return max(0.001, until - time.monotonic())
+
+    async def _back_up(self) -> None:
+        """The old one is connected again, and as it was, wherever it had to give that up."""
+        old = self._old
         if self._drains:
             await old._core.line.reopen("it is not replaced")
         if self._was_draining and not old._core.line.drains:
             await old._core.line.connect(None, drains=True)
         elif self._was_up and old.status not in _UP:
             await old.connect()
-        old._core.take_gate()
-        self._let_wait_no_more()
-
-    # -- steps -------------------------------------------------------------------------------------
-
-    def _left(self, until: float) -> float:
-        return max(0.001, until - time.monotonic())
 
     def _shut(self) -> None:
         core = self._old._core

@@ -234,6 +234,11 @@ class Pulse:
         self._memory[name] = (was_good, contrary)
         return was_good
 
+    def reconciled(self) -> None:
+        """All is known again: who looked meanwhile, and missed it, is not to be believed any longer."""
+        self._memory.pop("reconcile", None)
+        self.look()
+
     def forget(self) -> None:
         """A line that was just synchronised has proven that it is well."""
         self._memory.clear()

@@ -164,15 +164,13 @@ class Sends:
     def _too_late(self, held: Held, waiter: asyncio.Future[None]) -> None:
         if waiter.done():
             return
-        if held.phase is Phase.WAITING:
-            if held.task is not None and time.monotonic() >= held.until:
+        if held.phase is Phase.WAITING and held.task is not None:
+            is_alone = held.waiters == [waiter]
+            if is_alone or time.monotonic() >= held.until:
                 held.task.cancel()  # it says that nothing was sent
                 return
-            outcome = "NOT_SENT"
-        else:
-            outcome = "UNKNOWN"
         why = f"{self._core.broker_id}: no answer to order {held.key[1]!r} in time"
-        error = DeadlineExceeded(why, code="deadline", outcome=outcome)  # type: ignore[arg-type]
+        error = DeadlineExceeded(why, code="deadline", outcome="UNKNOWN")  # others wait: it may be sent yet
         if held.phase is Phase.SENDING and time.monotonic() >= held.until:
             self._core.book.doubted(held, error)
         if not waiter.done():

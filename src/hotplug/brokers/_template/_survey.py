@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import time
-from typing import TYPE_CHECKING, Final
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, Final
 
 from hotplug.brokers._orders._held import Phase
 from hotplug.brokers._template._core import CONNECTED
@@ -14,12 +17,16 @@ from hotplug.errors import BrokerError, BrokerUnavailable, OrderNotFound
 from hotplug.market import Order, OrderRef, OrderStatus, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from hotplug.brokers._orders._held import Held
     from hotplug.brokers._template._core import Core
+    from hotplug.market import Fill
 
 __all__ = ["Survey"]
+
+TURN: Final = 200
+"""How many orders or fills of a snapshot are applied before others of the loop have their turn."""
 
 
 class Survey:
@@ -36,16 +43,21 @@ class Survey:
             if symbols := core.book.quotes.symbols:
                 await core.call("subscribe", core.gateway._subscribe, symbols, until=until)
             asked_at = time.monotonic()
-            _, missing = await self.snapshot(until)
+            _, missing = await self.snapshot(until, in_turns=True)
         finally:
             buffered, core.buffer = core.buffer or [], None
             core.ear.replay(buffered)
         for held in missing:
             if held.is_open:
                 await self.establish(held, until, missing_at=asked_at)
+        core.pulse.reconciled()
 
-    async def snapshot(self, until: float) -> tuple[Snapshot, list[Held]]:
-        """The venue's snapshot, applied to the book; and the open orders that are missing in it."""
+    async def snapshot(self, until: float, *, in_turns: bool = False) -> tuple[Snapshot, list[Held]]:
+        """
+        The venue's snapshot, applied to the book; and the open orders that are missing in it.
+
+        With *in_turns* others of this loop go on while a large one is applied.
+        """
         core = self._core
         # Only what had its answer before the venue was asked, or none in time, can be missing in it.
         settled = [held for held in core.book.open() if held.task is None or held.phase is Phase.UNKNOWN]
@@ -53,22 +65,26 @@ class Survey:
         if not isinstance(shot, Snapshot):  # pyright: ignore[reportUnnecessaryIsInstance] - plugins may err
             why = f"{core.broker_id}: _snapshot gave a {type(shot).__name__}, not a Snapshot"
             raise BrokerUnavailable(why, code="contract")
-        self._apply(shot)
+        for count, (say, what) in enumerate(self._words(shot), 1):
+            say(what)
+            if in_turns and not count % TURN:
+                await asyncio.sleep(0)
+        for balance in shot.balances or ():
+            core.book.accounts_seen[balance.account] = None
+        for position in shot.positions or ():
+            core.book.accounts_seen[position.account] = None
         return shot, self._missing(shot, settled)
 
-    def _apply(self, shot: Snapshot) -> None:
-        book, gateway = self._core.book, self._core.gateway
+    def _words(self, shot: Snapshot) -> Iterator[tuple[Callable[[Any], object], Order | Fill]]:
+        """What is to be said of *shot* to the book, and by which verb of it."""
+        book, default = self._core.book, self._core.gateway.default_account
+        recognise = functools.partial(book.recognise, default_account=default)
+        merge = functools.partial(book.merge, default_account=default)
+        orders, fills = shot.orders or (), shot.fills or ()
         # Ids, then fills, then figures: so fills find their orders, and none of them seems to be late.
-        for order in shot.orders or ():
-            book.recognise(order, default_account=gateway.default_account)
-        for fill in shot.fills or ():
-            book.fill(fill)
-        for order in shot.orders or ():
-            book.merge(order, default_account=gateway.default_account)
-        for balance in shot.balances or ():
-            book.accounts_seen[balance.account] = None
-        for position in shot.positions or ():
-            book.accounts_seen[position.account] = None
+        return chain(
+            zip(repeat(recognise), orders), zip(repeat(book.fill), fills), zip(repeat(merge), orders)
+        )
 
     def _missing(self, shot: Snapshot, settled: Iterable[Held]) -> list[Held]:
         """Of those that were *settled*: open and doubtful orders that the snapshot does not tell of."""
