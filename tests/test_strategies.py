@@ -655,7 +655,7 @@ def test_an_order_under_way_when_the_run_ends_is_cancelled():
             if not self.seen:
                 self.seen += 1
                 self.task = asyncio.create_task(self.trader.place(far()))
-                await self.trader._desk.broker.asked.wait()
+                await self.trader._desk.desk.broker.asked.wait()
             raise ValueError("boom")
 
     async def test():

@@ -38,6 +38,33 @@ class Swing(Strategy):
         await self.trader.place(OrderRequest(symbol=bar.symbol, side=side, qty=1, **more))
 
 
+class Counts(Swing):
+    """Buys, sells and rests, bar by bar: it has to know how many it saw."""
+
+    seen = 0
+
+    async def on_bar(self, bar):
+        self.seen += 1
+        if self.seen % 3:
+            await self.trade(bar, (Side.BUY, Side.SELL)[self.seen % 3 - 1])
+
+    def export_state(self):
+        return 1, {"seen": self.seen}
+
+    def import_state(self, version, data):
+        self.seen = data["seen"]
+
+
+class CountsLater(Counts):
+    """The same, of coroutines."""
+
+    async def export_state(self):
+        return super().export_state()
+
+    async def import_state(self, version, data):
+        super().import_state(version, data)
+
+
 @breaks("it_is_a_strategy")
 class IsNone:
     async def on_bar(self, bar): ...
@@ -109,6 +136,65 @@ class OrdersBlindly(Swing):
         await trader.place(order)
 
 
+@breaks("its_state_makes_the_round")
+class OnlyExports(Swing):
+    def export_state(self):
+        return 1, None
+
+
+@breaks("its_state_makes_the_round")
+class OnlyImports(Swing):
+    def import_state(self, version, data):
+        pass
+
+
+@breaks("its_state_makes_the_round")
+class ExportsAnObject(Counts):
+    def export_state(self):
+        return 1, {"seen": self.seen, "last": getattr(self, "trader", None)}
+
+
+@breaks("its_state_makes_the_round")
+class ExportsNoVersion(Counts):
+    def export_state(self):
+        return {"seen": self.seen}
+
+    def import_state(self, data):
+        self.seen = data["seen"]
+
+
+@breaks("its_state_makes_the_round")
+class LosesOne(CountsLater):
+    async def import_state(self, version, data):
+        self.seen = data["seen"] - 1
+
+
+@breaks("a_successor_goes_on_where_it_was")
+class ForgetsToSay(Counts):
+    def export_state(self):
+        return 1, None
+
+    def import_state(self, version, data):
+        pass
+
+
+@breaks("a_successor_goes_on_where_it_was")
+class TradesTooEarly(CountsLater):
+    async def import_state(self, version, data):
+        await super().import_state(version, data)
+        await self.trader.place(OrderRequest(symbol="TEST", side=Side.BUY, qty=1))
+
+
+@breaks("a_successor_goes_on_where_it_was")
+class NeedsItsStart(Counts):
+    def on_start(self, trader):
+        self.began = True
+        return super().on_start(trader)
+
+    def on_stop(self):
+        self.trader.log.info("began: %s", self.began)
+
+
 @breaks("no_inherited_test_was_replaced")
 class IsNotTested(Swing):
     """Nothing is wrong with it, but with its suite."""
@@ -142,12 +228,13 @@ def test_the_suite_finds_it(claim, mutant, monkeypatch):
         getattr(suite, claim)()
 
 
+@pytest.mark.parametrize("strategy", [Swing, Counts, CountsLater])
 @pytest.mark.parametrize("claim", sorted({claim for claim, _ in MUTANTS}))
-def test_the_suite_accepts_a_good_strategy(claim):
+def test_the_suite_accepts_a_good_strategy(claim, strategy):
     """
     The same test passes with a strategy that keeps the promise.
     """
-    getattr(suite_of(Swing), claim)()
+    getattr(suite_of(strategy), claim)()
 
 
 def test_every_promise_was_broken_once():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotplug.market import Bar, OrderStatus, Side, TimeInForce
-from hotplug.strategies import run_strategy
+from hotplug.strategies import run_strategy, running
 from hotplug_broker_paper import PaperBroker
 from hotplug_strategy_crossover import Crossover, MovingAverage
 
@@ -194,3 +194,114 @@ def test_real_bars_against_a_second_computation():
     assert [(each.side.value, each.qty, each.price, number_of[each.time]) for each in report.trades] == trades
     assert len(trades) > 50
     assert report.equity[-1] == equity
+
+
+# -- its state -------------------------------------------------------------------------------------
+
+
+def run_in_two(first, second, bars, at, *, cash=1000):
+    """The report of a run in which *second* takes over from *first* after the bar number *at*."""
+    answers = []
+
+    async def market():
+        for number, bar in enumerate(bars):
+            yield bar
+            if number == at:
+                [run] = running()
+                answer = asyncio.Future()
+                run.offer(lambda: second, answer.set_result)
+                answers.append(await answer)
+
+    report = run(first, market(), cash=cash)
+    [why_not] = answers
+    return report, why_not
+
+
+WAVES = bars_of([100 + min(day % 16, 16 - day % 16) + (day % 5) for day in range(60)])
+
+
+@pytest.mark.parametrize("at", range(60))
+def test_a_successor_makes_the_same_trades(at):
+    """
+    Replaced after any bar, before its averages are full or later, it trades as if nothing had happened.
+    """
+    settings = {"fast": 3, "slow": 8, "qty": D(2)}
+    alone = run(Crossover(**settings), WAVES)
+
+    relay, why_not = run_in_two(Crossover(**settings), Crossover(**settings), WAVES, at)
+
+    assert why_not is None
+    assert len(alone.trades) > 5
+    assert deeds(relay) == deeds(alone)
+    assert relay.equity == alone.equity
+
+
+def test_a_successor_without_the_state_would_trade_otherwise():
+    """
+    A new object that is not told the closes has to collect them again, and trades later.
+    """
+
+    class Forgetful(Crossover):
+        def import_state(self, version, data):
+            pass
+
+    alone = run(Crossover(fast=3, slow=8, qty=D(2)), WAVES)
+    relay, _ = run_in_two(
+        Crossover(fast=3, slow=8, qty=D(2)), Forgetful(fast=3, slow=8, qty=D(2)), WAVES, at=5
+    )
+
+    assert deeds(relay) != deeds(alone)
+
+
+def test_shorter_averages_go_on_at_once():
+    """
+    A successor with other lengths takes what it needs of the closes.
+    """
+    second = Crossover(fast=2, slow=4)
+    _, why_not = run_in_two(Crossover(fast=3, slow=8), second, bars_of(range(1, 11)), at=9)
+
+    assert why_not is None
+    assert second.export_state() == (1, {"symbol": "A", "closes": (D(7), D(8), D(9), D(10))})
+
+
+def test_longer_averages_begin_with_what_there_is():
+    """
+    A successor whose averages are longer than what was kept waits until they are full.
+    """
+    longer = Crossover(fast=3, slow=8)
+    state = {"symbol": "A", "closes": (D(1), D(2), D(4), D(8))}
+
+    longer.import_state(1, state)
+    before, _ = longer.export_state(), run(longer, bars_of([9, 9, 9]))
+
+    assert before == (1, state)
+    assert longer.export_state()[1]["closes"] == (*state["closes"], 9, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"version": 2}, "knows state of version 1, not 2"),
+        ({"symbol": "B"}, "trades A, the one before it traded B"),
+    ],
+)
+def test_strange_state_is_refused(change, text):
+    """
+    State of another version, or of another symbol than the one in its settings, is a ValueError.
+    """
+    state = {"version": 1, "symbol": "A", **change}
+
+    with pytest.raises(ValueError, match=text):
+        Crossover(symbol="A").import_state(state["version"], {"symbol": state["symbol"], "closes": (D(1),)})
+
+
+@pytest.mark.parametrize(("own", "before", "then"), [("A", None, "A"), (None, "B", "B"), ("A", "A", "A")])
+def test_the_symbol_goes_on(own, before, then):
+    """
+    The symbol of the one before is traded on; where it had none yet, that of the settings.
+    """
+    strategy = Crossover(symbol=own)
+
+    strategy.import_state(1, {"symbol": before, "closes": ()})
+
+    assert strategy.symbol == then

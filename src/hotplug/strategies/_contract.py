@@ -24,6 +24,18 @@ class Strategy(ABC):
 
     Its callbacks are plain methods or coroutines, and never overlap. One that raises stops the strategy:
     its open orders are cancelled, its positions stay. It is made for each user and runs once at a time.
+
+    With these two it goes on in its next generation when its plugin is reloaded in the middle of a run
+    (without them the run ends with the code that it began with). Both may be coroutines:
+
+        def export_state(self) -> tuple[int, object]: ...       # a version, and what is to be known
+        def import_state(self, version: int, data: Any) -> None: ...
+
+    Between two events the old object is asked for its state, and goes on if anything fails: it must be
+    as it was. The state is plain data (None, bool, int, float, str, bytes, Decimal, times, UUID, and lists,
+    tuples, dicts and sets of them). The new object, made anew, has its `trader` when it is told
+    `import_state`, is not told `on_start`, and can trade from its first event on. The old one is told
+    nothing more, and what is left of it can trade no more.
     """
 
     trader: Trader

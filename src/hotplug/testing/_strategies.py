@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from hotplug._records import exported_state
 from hotplug._signature import differences
 from hotplug.context import UserExecutionContext
 from hotplug.market import Bar
-from hotplug.strategies import Strategy, StrategyReport, run_strategy
+from hotplug.strategies import Strategy, StrategyReport, run_strategy, running
 from hotplug.testing._suite import Suite, claim, claim_type
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from hotplug.brokers import IBrokerGateway
+    from hotplug.strategies import Running
 
 __all__ = ["StrategyContract"]
 
@@ -65,6 +68,23 @@ class StrategyContract(Suite):
         finally:
             await broker.disconnect()
 
+    async def play_with_breaks(self, pause: Callable[[Running], Awaitable[None]]) -> StrategyReport:
+        """A run in which *pause* is awaited after each bar, before the next one is fed."""
+        user = UserExecutionContext(user_id="ada")
+
+        async def market() -> AsyncIterator[Bar]:
+            for bar in self.bars():
+                yield bar
+                [run] = [run for run in running() if run.run == user.run_id]
+                await pause(run)
+
+        broker = self.make_broker()
+        await broker.connect()
+        try:
+            return await run_strategy(self.make_strategy(), broker, market(), context=user)
+        finally:
+            await broker.disconnect()
+
     def test_it_is_a_strategy(self) -> None:
         """The strategy is a `Strategy`, and each callback can be called as the contract calls it."""
         strategy = self.make_strategy()
@@ -107,6 +127,51 @@ class StrategyContract(Suite):
         [report] = self.run(self.play((), "ada"))
         claim(report.error is None, f"it raised {report.error!r}")
         claim(not report.orders, f"it placed {report.orders}")
+
+    def test_its_state_makes_the_round(self) -> None:
+        """Where it exports state: that is plain data, and a new object that imports it exports the same."""
+
+        async def exported(strategy: Any) -> tuple[int, Any]:
+            try:
+                return exported_state(await _answer(strategy.export_state()), "its state")
+            except TypeError as error:
+                raise AssertionError(str(error)) from error
+
+        async def goes_round(run: Running) -> None:
+            version, data = await exported(run.strategy)
+            copy: Any = self.make_strategy()
+            copy.trader = run.strategy.trader
+            await _answer(copy.import_state(version, data))
+            again = await exported(copy)
+            claim(again == (version, data), f"it exported {(version, data)}, imported that, exports {again}")
+
+        strategy = self.make_strategy()
+        has = [name for name in ("export_state", "import_state") if hasattr(strategy, name)]
+        claim(len(has) != 1, f"it has {''.join(has)}, and not the other half of it")
+        if has:
+            report = self.run(self.play_with_breaks(goes_round))
+            claim(report.error is None, f"it raised {report.error!r}")
+
+    def test_a_successor_goes_on_where_it_was(self) -> None:
+        """Where it exports state: replaced after each bar, it makes the trades that it makes alone."""
+
+        async def replaced(run: Running) -> None:
+            done: asyncio.Future[Exception | None] = asyncio.Future()
+            run.offer(self.make_strategy, done.set_result)
+            why_not = await done
+            claim(why_not is None, f"it was not replaced: {why_not}")
+
+        if hasattr(self.make_strategy(), "export_state"):
+            [alone] = self.run(self.play(self.bars(), "ada"))
+            relay = self.run(self.play_with_breaks(replaced))
+            claim(relay.error is None, f"replaced in the run, it raised {relay.error!r}")
+            claim(
+                _deeds(relay) == _deeds(alone), f"replaced, it traded {_deeds(relay)}, alone {_deeds(alone)}"
+            )
+
+
+async def _answer(answer: object) -> Any:
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 def _wave(day: int) -> Bar:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from decimal import ROUND_DOWN, Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hotplug.market import OrderRequest, Side, TimeInForce, to_decimal
 from hotplug.strategies import Strategy
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Crossover", "MovingAverage"]
 
 ZERO: Final = Decimal(0)
+STATE: Final = 1  # the version of what is exported
 
 
 class MovingAverage:
@@ -31,6 +32,11 @@ class MovingAverage:
             self._sum -= self._values[0]
         self._values.append(value)
         self._sum += value
+
+    @property
+    def values(self) -> tuple[Decimal, ...]:
+        """What the mean is of, the oldest first."""
+        return tuple(self._values)
 
     @property
     def value(self) -> Decimal | None:
@@ -70,13 +76,31 @@ class Crossover(Strategy):
         self._fast: Final = MovingAverage(fast)
         self._slow: Final = MovingAverage(slow)
 
+    def export_state(self) -> tuple[int, dict[str, Any]]:
+        """The closes that the averages are of, and the symbol that they are from."""
+        return STATE, {"symbol": self.symbol, "closes": self._slow.values}
+
+    def import_state(self, version: int, data: dict[str, Any]) -> None:
+        """Go on where another one was; longer averages than its own begin with what it has."""
+        if version != STATE:
+            raise ValueError(f"this crossover knows state of version {STATE}, not {version}")
+        before = data["symbol"]
+        if before is not None and self.symbol not in {None, before}:
+            raise ValueError(f"this crossover trades {self.symbol}, the one before it traded {before}")
+        self.symbol = self.symbol or before
+        for close in data["closes"]:
+            self._take(close)
+
+    def _take(self, close: Decimal) -> None:
+        self._fast.add(close)
+        self._slow.add(close)
+
     async def on_bar(self, bar: Bar) -> None:
         """Take in a close; buy or sell when the averages say so."""
         self.symbol = self.symbol or bar.symbol
         if bar.symbol != self.symbol:
             return
-        self._fast.add(bar.close)
-        self._slow.add(bar.close)
+        self._take(bar.close)
         fast, slow = self._fast.value, self._slow.value
         if fast is None or slow is None:
             return

@@ -1,0 +1,218 @@
+"""The desk of one run: its account, its orders, and what came of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from hotplug.errors import BrokerError, NotSupported, OrderDenied, OrderNotFound, PermissionDenied
+from hotplug.market import OrderRef, Position
+from hotplug.strategies._contract import Trader
+from hotplug.strategies._report import StrategyReport
+
+if TYPE_CHECKING:
+    from hotplug.brokers import IBrokerGateway
+    from hotplug.market import Balance, Bar, Fill, Order, OrderAck, OrderRequest
+    from hotplug.strategies._market import Simulation
+
+__all__ = ["RunDesk"]
+
+ZERO: Final = Decimal(0)
+
+
+class RunDesk:
+    """Where the traders of one run go, from their seats; `trader` is the one that may trade now."""
+
+    def __init__(
+        self,
+        broker: IBrokerGateway,
+        simulation: Simulation,
+        *,
+        account: str,
+        user: str | None,
+        strategy: str,
+        run: str,
+    ) -> None:
+        self.broker: Final = broker
+        self.simulation: Final = simulation
+        self.account: Final = account
+        self.user: Final = user
+        self.strategy: Final = strategy
+        self.run: Final = run
+        self.trader: Trader = self.new_trader()
+        self.now: datetime = datetime.now(UTC)
+        self.cash: Decimal = ZERO
+        self._positions: dict[str, Position] = {}
+        self._closes: dict[str, Decimal] = {}
+        self._placed: dict[str, str | None] = {}
+        self._trades: list[Fill] = []
+        self._equity: list[Decimal] = []
+        self._times: list[datetime] = []
+        self._capital = ZERO
+        self._trading = True
+
+    def new_trader(self) -> Trader:
+        """One for the next object of this run: it can look, and trade while it is `trader`."""
+        seat = Seat(self)
+        seat.trader = Trader(seat, account=self.account, user=self.user, strategy=self.strategy, run=self.run)
+        return seat.trader
+
+    # -- what traders come for -----------------------------------------------------------------------
+
+    def position(self, symbol: str) -> Position:
+        held = self._positions.get(symbol)
+        return held or Position(
+            account=self.account, symbol=symbol, qty=ZERO, avg_price=None, realized_pnl=ZERO
+        )
+
+    async def place(self, request: OrderRequest) -> OrderAck:
+        if not self._trading:
+            raise OrderDenied("the run has ended", code="run_ended", outcome="NOT_SENT")
+        if request.account not in {None, self.account}:
+            raise PermissionDenied(
+                f"this strategy trades on account {self.account!r}, not on {request.account!r}",
+                code="account",
+                outcome="NOT_SENT",
+            )
+        # Remembered before it is sent: an order of unknown outcome is ours to cancel, too.
+        self._placed[request.client_order_id] = None
+        ack = await self.broker.place_order(replace(request, account=self.account))
+        self._placed[request.client_order_id] = ack.order_id
+        if not self._trading:
+            await self._cancel_open()
+        return ack
+
+    async def cancel(self, ref: OrderRef) -> Order:
+        try:
+            order = await self.broker.get_order(ref)
+            own = order.account == self.account and order.client_order_id in self._placed
+        except OrderNotFound:
+            own = False
+        if not own:
+            # The same text for an unknown order and for another's: nobody learns what others do.
+            named = ref.order_id or ref.client_order_id
+            raise OrderNotFound(f"there is no order {named!r}", code="order_not_found", outcome="REJECTED")
+        return await self.broker.cancel_order(ref)
+
+    # -- what happens to the run ---------------------------------------------------------------------
+
+    async def open(self, cash: Decimal | None) -> None:
+        """See that there is an account with money in it."""
+        balances = await self.broker.get_balances()
+        if cash is not None or not any(each.account == self.account for each in balances):
+            await self.simulation.open_account(self.account, cash)
+        await self._look_at_account()
+        self._capital = self._worth()
+
+    async def happens(self, bar: Bar) -> list[Fill]:
+        """Let *bar* happen to the account; the fills of the run's own orders."""
+        fills = await self.simulation.feed(bar, account=self.account)
+        self._closes[bar.symbol] = bar.close
+        if fills:
+            await self._look_at_account()
+        own = [fill for fill in fills if fill.client_order_id in self._placed]
+        self._trades += own
+        self._equity.append(self._worth())
+        self._times.append(bar.time)
+        return own
+
+    async def close(self) -> None:
+        """Nothing can be placed any more, and what is open is cancelled."""
+        self._trading = False
+        try:
+            await self._cancel_open()
+        except BrokerError as error:
+            self.trader.log.error("open orders may be left at %s: %s", self.broker.broker_id, error)  # noqa: TRY400
+
+    async def _cancel_open(self) -> None:
+        for order in await self.broker.get_open_orders():
+            if order.account == self.account and order.client_order_id in self._placed:
+                await self.broker.cancel_order(order.ref)
+
+    async def report(self, error: BaseException | None) -> StrategyReport:
+        """What came of it; *error* is what stopped the run before its time."""
+        return StrategyReport(
+            strategy=self.strategy,
+            user=self.user,
+            account=self.account,
+            run=self.run,
+            capital=self._capital,
+            trades=tuple(self._trades),
+            orders=await self._own_orders(),
+            equity=tuple(self._equity),
+            times=tuple(self._times),
+            error=error,
+        )
+
+    async def _own_orders(self) -> tuple[Order, ...]:
+        orders: list[Order] = []
+        for client_order_id, order_id in self._placed.items():
+            ref = OrderRef(client_order_id=client_order_id, order_id=order_id)
+            try:
+                orders.append(await self.broker.get_order(ref))
+            except OrderNotFound:
+                # Denied before it was sent: there is no such order.
+                continue
+        return tuple(orders)
+
+    # -- money ---------------------------------------------------------------------------------------
+
+    async def _look_at_account(self) -> None:
+        mine = self.account
+        self.cash = _money([each for each in await self.broker.get_balances() if each.account == mine])
+        positions = await self.broker.get_positions()
+        self._positions = {each.symbol: each for each in positions if each.account == mine}
+
+    def _worth(self) -> Decimal:
+        """Cash and positions at their last close; at what they cost where there was none yet."""
+        held = (
+            each.qty * self._closes.get(symbol, each.avg_price or ZERO)
+            for symbol, each in self._positions.items()
+        )
+        return self.cash + sum(held, ZERO)
+
+
+class Seat:
+    """
+    The desk as one trader sees it, who may place and cancel only while it is the desk's.
+
+    A strategy that was replaced may still have tasks of its own: two do not trade in one run.
+    """
+
+    trader: Trader
+
+    def __init__(self, desk: RunDesk) -> None:
+        self.desk: Final = desk
+
+    @property
+    def now(self) -> datetime:
+        return self.desk.now
+
+    @property
+    def cash(self) -> Decimal:
+        return self.desk.cash
+
+    def position(self, symbol: str) -> Position:
+        return self.desk.position(symbol)
+
+    async def place(self, request: OrderRequest) -> OrderAck:
+        self._refuse_strangers()
+        return await self.desk.place(request)
+
+    async def cancel(self, ref: OrderRef) -> Order:
+        self._refuse_strangers()
+        return await self.desk.cancel(ref)
+
+    def _refuse_strangers(self) -> None:
+        if self.trader is not self.desk.trader:
+            raise OrderDenied(
+                "another object of this strategy trades in the run", code="replaced", outcome="NOT_SENT"
+            )
+
+
+def _money(balances: list[Balance]) -> Decimal:
+    if len({each.currency for each in balances}) > 1:
+        raise NotSupported("a run needs an account in one currency", code="currencies", outcome="NOT_SENT")
+    return sum((each.total for each in balances), ZERO)
