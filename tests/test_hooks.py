@@ -11,6 +11,8 @@ import hotplug
 from hotplug import Host, Kind
 from hotplug.hookspecs import hookimpl
 
+pytestmark = pytest.mark.usefixtures("brief_absence")
+
 
 class Thing(abc.ABC):
     """A contract that a hook contributes."""
@@ -426,7 +428,7 @@ def test_a_hook_that_was_given_up_does_not_come_in_later(world, monkeypatch):
         name="acme-slow",
     )
 
-    with host_of(world, "[host]\nload_timeout = 0.05") as host:
+    with host_of(world, "[host]\nload_timeout = 0.3") as host:
         late = [thread for thread in threading.enumerate() if thread.name.endswith("hooks/acme-slow")]
         module.gate.set()
         for thread in late:

@@ -42,7 +42,7 @@ from hotplug_broker_mock import MockBroker, MockVenue
 from hotplug_broker_paper import PaperBroker
 from strangers import StrangeGateway
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = pytest.mark.usefixtures("nothing_left", "brief_absence")
 PATIENCE = 10.0
 ADA, BOB = UserExecutionContext("ada"), UserExecutionContext("bob")
 
@@ -1246,7 +1246,7 @@ async def _connect(self):
         assert [order.client_order_id for order in front.get_open_orders()] == ["x", "y"]
         assert [old._core.has_gate, new._core.has_gate] == [False, True]
         assert host.health().status == "healthy"
-        until(lambda: old not in [plugin.product for plugin in host._follower._made])
+        until(lambda: old not in [plugin.product for plugin in host.follower.running._made])
     assert world.inside.seen[0][0] == (1 if concurrent else 0)
 
 
@@ -1285,7 +1285,7 @@ async def _connect(self):
             front.place_order(request("y"))
         front.cancel_order(OrderRef(client_order_id="x"))
         until(lambda: old.info.status == "DISCONNECTED")
-        until(lambda: old not in [plugin.product for plugin in host._follower._made])
+        until(lambda: old not in [plugin.product for plugin in host.follower.running._made])
 
 
 def test_one_that_is_no_template_cannot_follow_a_drain(world):

@@ -16,7 +16,7 @@ from hotplug.errors import PluginError, PluginImportError, PluginTimeoutError, S
 
 ADA = UserExecutionContext("ada")
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = pytest.mark.usefixtures("nothing_left", "brief_absence")
 
 
 def fault(head="", code="", value=None, reason="failed import"):
@@ -526,7 +526,7 @@ def test_a_plugin_that_blocks_the_home_loop_is_given_up(acme, monkeypatch):
     """
     A coroutine that never awaits blocks the loop of all: it is timed out and named, and the host closes.
     """
-    monkeypatch.setattr("hotplug._host._follow.TURN", 0.1)
+    monkeypatch.setattr("hotplug._host._running.TURN", 0.1)
     acme.plugin("bad", "async def start(self): gate.wait(20)", group="acme.engines")
 
     with acme.host("[host]\nload_timeout = 0.1\ndrain_timeout = 0.1\n[engines.bad]") as host:

@@ -14,7 +14,7 @@ from hotplug._loader import (
     NOBODY,
     behind_wall,
     drop_modules,
-    forget_modules,
+    import_target,
     mentions,
     modules_of,
     prepare,
@@ -209,6 +209,28 @@ def test_what_a_value_does_not_name(value, error, text):
         resolve(record(value), 10)
 
 
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [
+        (("a.py", 3), "import raised SyntaxError at a.py:3: odd"),
+        (("a.py", None), "import raised SyntaxError at a.py: odd"),
+        ((None, None), "import raised SyntaxError: odd"),
+    ],
+)
+def test_a_syntax_error_is_placed_as_far_as_it_is_known(where, text):
+    """
+    File and line are named where Python knows them, and nothing is made up where it does not.
+    """
+    error = SyntaxError("odd")
+    error.filename, error.lineno = where
+
+    with pytest.raises(PluginImportError) as caught:
+        import_target(record("m:One"), lambda _: thrower(error)())
+
+    assert text in str(caught.value)
+    assert "None" not in str(caught.value)
+
+
 def test_a_missing_dependency_is_somebody_elses(environment):
     """
     A module that the plugin needs and that is not installed is named, with who needs it.
@@ -351,29 +373,20 @@ def test_the_modules_of_a_plugin(environment):
     assert "acme_space.right" in sys.modules
 
 
-def test_modules_are_forgotten_when_their_files_are_gone(environment):
+def test_modules_that_lie_are_found(monkeypatch):
     """
-    What is still there stays, what is gone goes: modules, packages and namespaces alike.
+    What a plugin put into ``sys.modules`` under its name is its own, whatever it raises when looked at.
     """
-    environment.install(
-        "acme", files={"acme_pack/__init__.py": "", "acme_pack/kept.py": "", "acme_pack/gone.py": ""}
-    )
-    import acme_pack.gone
-    import acme_pack.kept  # noqa: F401
 
-    (environment.folder / "acme_pack" / "gone.py").unlink()
-    forget_modules(record("acme_pack:One"))
-    assert [name for name in sys.modules if name.startswith("acme_pack")] == ["acme_pack", "acme_pack.kept"]
+    class Liar:
+        def __getattr__(self, name):
+            raise ValueError(name)
 
-    environment.install("acme", files={"acme_ns/inner/leaf.py": ""})
-    import acme_ns.inner.leaf  # noqa: F401
+    monkeypatch.setitem(sys.modules, "acme_liar", Liar())
+    monkeypatch.setitem(sys.modules, "acme_liar.child", Liar())
 
-    forget_modules(record("acme_ns"))
-    assert "acme_ns.inner" in sys.modules
-    environment.uninstall("acme")
-    (environment.folder / "acme_ns").rmdir()
-    forget_modules(record("acme_ns"))
-    assert "acme_ns.inner" not in sys.modules
+    assert modules_of(record("acme_liar.child:One")) == ["acme_liar.child"]
+    assert set(modules_of(record("acme_liar:One"))) == {"acme_liar", "acme_liar.child"}
 
 
 def test_what_a_module_mentions(environment):

@@ -13,7 +13,7 @@ from hotplug.errors import HostError, InvalidContextError, NotRegisteredError, P
 
 ADA = UserExecutionContext("ada")
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = pytest.mark.usefixtures("nothing_left", "brief_absence")
 
 CLOSES = "def close(self): log.append('closed')"
 
@@ -208,11 +208,12 @@ def test_what_fails_is_tried_again(acme):
 
 def test_a_restart_that_is_required_stays_said(acme):
     """
-    A plugin that cannot follow its upgrade says so, also when its old code fails for a user.
+    A plugin whose registry is frozen cannot follow its upgrade and says so, also when it fails for a user.
     """
     acme.plugin("view", "def __init__(self):\n    if gate.is_set(): raise OSError('now')", group="acme.views")
     with acme.host() as host:
         host.registry("views").get("view", ADA)
+        host.registry("views").freeze()
         acme.plugin("view", version="2.0", group="acme.views")
         host.refresh()
         acme.gate.set()

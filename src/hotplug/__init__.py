@@ -226,6 +226,9 @@ if TYPE_CHECKING:
         RateLimited as RateLimited,
     )
     from hotplug.errors import (
+        RestartRequired as RestartRequired,
+    )
+    from hotplug.errors import (
         SchemaError as SchemaError,
     )
     from hotplug.errors import (
@@ -380,6 +383,7 @@ __all__ = [
     "RegistryChange",
     "RegistryMetrics",
     "ReplacePolicy",
+    "RestartRequired",
     "SchemaError",
     "Scope",
     "Service",
@@ -429,8 +433,8 @@ _HOMES: Final = {
         "HotplugError InsufficientFunds InvalidArgumentsError InvalidContextError InvalidRequest "
         "LiveRefused MarketClosed MissingDependencyError NotOfferedError NotRegisteredError NotSupported "
         "OrderBusy OrderDenied OrderNotFound Outcome PermissionDenied PluginContractError PluginError "
-        "PluginImportError PluginTimeoutError RateLimited SchemaError SettingsError StartError "
-        "SyncCallOnLoop ToolError ToolTimeoutError UnknownKindError"
+        "PluginImportError PluginTimeoutError RateLimited RestartRequired SchemaError SettingsError "
+        "StartError SyncCallOnLoop ToolError ToolTimeoutError UnknownKindError"
     ),
     "hotplug.events": "Event EventCursor EventEmitter EventHub EventSink HubStats",
     "hotplug.registry": "RegistryMetrics Undo UniversalRegistry",

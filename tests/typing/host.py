@@ -56,6 +56,7 @@ def verbs(host: Host, config: Config) -> None:
     assert_type(host.problems, tuple[Problem, ...])
     assert_type(host.refresh(), Changes)
     assert_type(host.reload("acme"), Changes)
+    assert_type(host.watch(), Undo)
     assert_type(host.plan(config), Changes)
     assert_type(host.apply("hotplug.toml"), Changes)
     assert_type(host.close(), CloseReport)

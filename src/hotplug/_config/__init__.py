@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Config",
     "EntryConfig",
+    "FILE_NAME",
     "HostSettings",
     "PluginPolicy",
     "Secret",

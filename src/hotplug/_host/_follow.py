@@ -9,38 +9,49 @@ Keeps what stands in the registries equal to what the seats say.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import logging
 import threading
-import time
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from hotplug._host._closing import attempt, blocked, finished, settle
-from hotplug._host._difference import compare, in_order
-from hotplug._host._policy import plan
+from hotplug._host._difference import compare, defended, in_order
+from hotplug._host._news import joined
+from hotplug._host._plugin import Plugin
+from hotplug._host._policy import normal_name, plan
 from hotplug._host._publication import Publication
-from hotplug._host._starting import Starting
-from hotplug._lifecycle import Stuck
-from hotplug._loader import drop_modules, forget_modules, modules_of
-from hotplug.errors import FrozenRegistryError, PluginError, StartError
+from hotplug._host._refusals import Refusals
+from hotplug._host._renewing import behind_limit, hand_over_state, refuse_what_may_not_follow, stage
+from hotplug._host._reports import Attempt, of_failure, of_success
+from hotplug._host._retiring import Retiring
+from hotplug._host._running import Running
+from hotplug._host._starting import Starting, Vain
+from hotplug._host._waiting import Waiting
+from hotplug._lifecycle import name_and_text
+from hotplug._records import Changes
+from hotplug.errors import (
+    DuplicateKeyError,
+    FrozenRegistryError,
+    PluginError,
+    RestartRequired,
+    StartError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from hotplug._host._difference import Difference
     from hotplug._host._gateways import Exchange
     from hotplug._host._host import Host
-    from hotplug._host._plugin import Plugin
     from hotplug._host._policy import Seat
-    from hotplug._records import Changes
+    from hotplug._host._renewal import Renewal
+    from hotplug._records import PluginRecord, PluginStatus
+    from hotplug.errors import HotplugError
 
 __all__ = ["Follower", "is_required"]
 
 _log = logging.getLogger("hotplug.host")
-
-TURN: Final = 2.0  # seconds above any limit that the home loop has to come round
 
 
 class Follower:
@@ -49,10 +60,17 @@ class Follower:
     def __init__(self, host: Host) -> None:
         self._host: Final = host
         self.standing: tuple[Plugin, ...] = ()
-        self._guard: Final = threading.Lock()
-        self._running: list[Plugin] = []
-        self._made: list[Plugin] = []
+        self.running: Final = Running(host)
+        self.refusals: Final = Refusals(host)
+        self._vain: Final = Vain()
         self._gone_but_stuck: list[Plugin] = []
+        self.retiring: Final = Retiring(host, self._released)
+        self.waiting: Final = Waiting(host)
+
+    @property
+    def statuses(self) -> tuple[PluginStatus, ...]:
+        """Of those that stand or might."""
+        return tuple(plugin.status for plugin in self.standing)
 
     # -- following ---------------------------------------------------------------------------------
 
@@ -60,38 +78,226 @@ class Follower:
         """What `follow` would change, were these the seats of a new configuration."""
         return plan([plugin.seat for plugin in self.standing], seats)
 
-    def follow(self, seats: Sequence[Seat], *, config_first: bool) -> Changes:
+    def follow(self, seats: Sequence[Seat], *, config_first: bool, by_itself: bool = False) -> Changes:
         """
         Make the registries agree with *seats*.
 
         With *config_first* the configuration is what changed: what it names is checked and connected
-        beside the running plugins first, and any failure is raised with nothing touched.
+        beside the running plugins first, and any failure is raised with nothing touched. What timed out
+        may be tried again, unless this is done *by_itself*.
         """
         standing = [plugin for plugin in self.standing if not self._could_stand_now(plugin)]
         difference = compare(standing, seats, hold=not config_first)
-        self._make_way(difference)
+        self._begin_anew(difference)
         publication = Publication(self._host, difference)
-        exchange = self._host.gateways.exchange(publication.swaps, publication.added)
-        with self._guard:
-            ran = tuple(self._running)
-        try:
-            if config_first:
-                self._check_beside(publication, exchange)
-            publication.publish(strict=config_first)
-        except BaseException:
-            exchange.take_back()
-            self._drop(publication.beside, ran)
-            raise
-        exchange.commit()
-        self.standing = in_order(seats, publication.listed)
-        self._host.gateways.promote(publication.beside)
-        self._retire(publication.retired, difference.gone)
+        check = self._check_beside if config_first else None
+        self._carry_out(publication, check, lambda: in_order(seats, publication.listed), strict=config_first)
         if not config_first:
             for plugin in difference.kept:
-                plugin.try_again()
-        for plugin in difference.held:
-            plugin.restart_required(f"{plugin.distribution} changed on disk: restart to use it")
+                if not (self.refusals.holds(plugin, seats) or (by_itself and plugin.has_failed)):
+                    plugin.try_again()
+        self.refusals.say_what_is_broken(seats)
         return publication.changes
+
+    def renew(
+        self, seats: Sequence[Seat], distributions: Sequence[str], renewal: Renewal, *, whole: bool = False
+    ) -> Changes:
+        """
+        The next generation of all *distributions* (each after what it needs), or of none: *renewal*.
+
+        If *whole*, everything else agrees with *seats* afterwards, too. Raises `PluginError`, and nothing
+        has happened then.
+        """
+        names = {normal_name(name) for name in distributions}
+        concerned = [p for p in self.standing if whole or normal_name(p.distribution) in names]
+        lost = [plugin for plugin in concerned if plugin.has_lost_its_key]
+        mine = [plugin for plugin in concerned if plugin not in lost and not self._is_kept_out(plugin)]
+        others = [plugin for plugin in self.standing if plugin not in mine]
+        out = {plugin.seat.name for plugin in concerned if plugin not in mine}
+        holders = {plugin.seat.name: plugin for plugin in mine}
+        wanted = [
+            replace(defended(seat, holders), stamp=seat.stamp)
+            for seat in seats
+            if (whole or normal_name(seat.status.record.distribution) in names) and seat.name not in out
+        ]
+        refuse_what_may_not_follow([p for p in mine if normal_name(p.distribution) in names], wanted)
+        self._host.codes.refuse_what_is_shared(names)
+        difference = compare(mine, wanted, hold=False, renew=names)
+        self._begin_anew(difference, names)
+        publication = Publication(self._host, difference, renewal)
+        outlook = self._host.outlook
+        hooks: dict[PluginRecord, object] = {}
+
+        def load() -> None:
+            renewal.stage(wanted, self._host.load_timeout)
+            stage(publication)
+            hooks.update(outlook.next_hooks(names, renewal))
+
+        def check(publication: Publication, exchange: Exchange) -> None:
+            # All in one thread: to begin another takes a while where others compute.
+            if renewal.codes:
+                behind_limit(self._host.load_timeout, load, renewal.codes[0].record)
+            if whole:
+                self._check_configured(publication)
+            stay = [*others, *(plugin for plugin in publication.listed if plugin.stands)]
+            for _, error in self._start_beside(publication, exchange, stay):
+                raise error
+            hand_over_state(publication, self._host.home, self._host.load_timeout, exchange.taking_over)
+
+        try:
+            self._carry_out(
+                publication, check, lambda: in_order(seats, [*others, *publication.listed]), strict=True
+            )
+        except BaseException:
+            renewal.discard()
+            raise
+        self._give_way([plugin for plugin in concerned if plugin not in mine], lost, seats)
+        changes = joined(outlook.hooks.take_place(names, hooks), publication.changes)
+        return joined(changes, Changes(failed=tuple(plugin.seat.name for plugin in lost)))
+
+    def try_to_renew(
+        self,
+        seats: Sequence[Seat],
+        distributions: Sequence[str],
+        *,
+        by_itself: bool,
+        whole: bool = False,
+        refused: Callable[[HotplugError], None] | None = None,
+    ) -> Changes:
+        """`renew`; what cannot be is ``failed``, and those that serve on say why, as *refused* is told."""
+        names = {normal_name(name) for name in distributions}
+        mine = [p for p in self.standing if normal_name(p.distribution) in names and p.stands]
+        hooks = self._host.outlook.hooks
+        attempt = Attempt([*hooks.asked(names), *(plugin.status for plugin in mine)])
+        tell = self._host.reports.tell
+        if by_itself and self.waiting.code_waits(mine, distributions, seats):
+            return Changes(unchanged=tuple(plugin.seat.name for plugin in mine))
+        try:
+            attempt.renewal = self._host.codes.renewal(distributions)
+            changes = self.renew(seats, distributions, attempt.renewal, whole=whole)
+        except PluginError as error:
+            failure = error
+        except FrozenRegistryError as error:
+            failure = RestartRequired(f"{error}")
+        except DuplicateKeyError as error:
+            failure = PluginError(f"{error}")
+        except KeyboardInterrupt as error:
+            if not by_itself:
+                raise
+            failure = _interrupted(error)
+        else:
+            tell(*attempt.succeeded((*hooks.asked(names), *self.statuses), changes))
+            return changes
+        versions = {
+            normal_name(seat.status.record.distribution): seat.status.record.version for seat in seats
+        }
+        what = self.refusals.said_of(names, seats)
+        for plugin in mine:
+            plugin.remember_refused(what, names)
+            plugin.not_renewed(failure, versions.get(normal_name(plugin.distribution), ""))
+        hooks.refuse(names, failure)
+        # By now the error is without secrets.
+        _log.warning("%s: not reloaded: %s", ", ".join(distributions), failure, extra={"told": True})
+        tell(*attempt.failed(failure, distributions, versions))
+        if refused is not None:
+            refused(failure)
+        return Changes(failed=tuple(status.name for status in attempt.before))
+
+    def _carry_out(
+        self,
+        publication: Publication,
+        check: Callable[[Publication, Exchange], None] | None,
+        standing: Callable[[], tuple[Plugin, ...]],
+        *,
+        strict: bool,
+    ) -> None:
+        """*check* what is new, publish it, and let go of what it replaced; or put all back."""
+        exchange = self._host.gateways.exchange(publication.swaps, publication.added)
+        ran = self.running.now
+        try:
+            if check is not None:
+                check(publication, exchange)
+            publication.publish(strict=strict)
+        finally:
+            if publication.is_out:
+                self._follow_through(publication, exchange, standing())
+            else:
+                exchange.take_back()
+                self.running.drop(publication.beside, ran)
+                for plugin in reversed(publication.beside):
+                    self._host.codes.plugin_is_over(plugin, self._host.home.loop)
+
+    def names_by_distribution(self, seats: Iterable[Seat]) -> dict[str, set[str]]:
+        """The names under which each distribution stands, or would stand with *seats*."""
+        names: dict[str, set[str]] = {}
+        standing = (plugin.seat for plugin in self.standing)
+        for seat in (*standing, *seats):
+            names.setdefault(normal_name(seat.status.record.distribution), set()).add(seat.name)
+        return names
+
+    def retry(self, distributions: Iterable[str]) -> Changes:
+        """Load again what failed of *distributions*, whose code says something else by now."""
+        names = set(distributions)
+        changed: list[str] = []
+        failed: list[str] = []
+        for plugin in self.standing:
+            if normal_name(plugin.distribution) in names and plugin.has_failed:
+                plugin.try_again()
+                try:
+                    plugin.obtain()
+                except (PluginError, KeyboardInterrupt) as raised:
+                    error = raised if isinstance(raised, PluginError) else _interrupted(raised)
+                    if error is not raised:
+                        plugin.failed(error)
+                    failed.append(plugin.seat.name)
+                    self._host.reports.tell(of_failure(plugin.status, error))
+                else:
+                    changed.append(plugin.seat.name)
+                    self._host.reports.tell(of_success(plugin.status))
+        return Changes(changed=tuple(changed), failed=tuple(failed))
+
+    def _follow_through(
+        self, publication: Publication, exchange: Exchange, standing: tuple[Plugin, ...]
+    ) -> None:
+        """What was published is what there is."""
+        if publication.renewal is not None:
+            olds = publication.renewal.publish()
+            self._host.codes.replaced(olds, publication.retired, self._host.home.loop)
+        self.standing = standing
+        self.waiting.forget(publication.retired)
+        stays = {plugin.distribution for plugin in standing}
+        for plugin in publication.gone:
+            has_hooks = self._host.outlook.hooks.of([normal_name(plugin.distribution)])
+            if plugin.distribution not in stays and not has_hooks:
+                self._host.codes.forget(plugin.distribution)
+        exchange.commit()
+        self._host.runs.follow(publication.swaps)
+        self._host.gateways.promote(publication.beside)
+        self._retire(publication.retired, publication.gone)
+
+    def _is_kept_out(self, plugin: Plugin) -> bool:
+        """Whether it does not stand since somebody else has its key still."""
+        return plugin.seat.may_load and not plugin.stands and not self._could_stand_now(plugin)
+
+    def _give_way(self, apart: Sequence[Plugin], lost: Sequence[Plugin], seats: Iterable[Seat]) -> None:
+        """
+        What the application put in the places of *apart* stays there; *lost* are those that stood until now.
+
+        They end; their seats wait for their keys.
+        """
+        wanted = {seat.name: seat for seat in seats}
+        for plugin in apart:
+            status, seat = plugin.status, wanted.get(plugin.seat.name)
+            successors: list[Plugin] = [] if seat is None else [Plugin(seat, self._host)]
+            for successor in successors:
+                successor.mark(state=status.state, reason=status.reason, remedy=status.remedy)
+                if plugin in lost:
+                    names = plugin.seat.kind.name, status.key, "the application", str(status.record)
+                    successor.displaced(DuplicateKeyError(*names))
+            where = self.standing.index(plugin)
+            self.standing = (*self.standing[:where], *successors, *self.standing[where + 1 :])
+            plugin.stands = False
+        self._retire(apart, lost)
 
     def _could_stand_now(self, plugin: Plugin) -> bool:
         """Whether its key was taken when it came, and is free by now."""
@@ -100,49 +306,42 @@ class Follower:
         registry = self._host.registries[plugin.seat.kind.name]
         return not registry.frozen and plugin.seat.status.key not in registry
 
-    def _make_way(self, difference: Difference) -> None:
-        """
-        Drop the modules of what was installed anew, unless others work with them.
+    def _begin_anew(self, difference: Difference, but: Collection[str] = ()) -> None:
+        """What was installed anew, and of which nothing runs, is imported from what is there now."""
+        for old, seat in difference.swapped:
+            name = normal_name(old.distribution)
+            is_same = name == normal_name(seat.status.record.distribution) and name not in but
+            if is_same and old.seat.stamp != seat.stamp:
+                self._host.codes.forget(old.distribution)
 
-        That is: of what never worked, and of what is gone and drains.
-        """
-        old_and_new = [pair for pair in difference.swapped if pair[0].status.state == "failed"]
-        drained = ((self._host.gateways.drains.of(seat.name), seat) for seat in difference.added)
-        old_and_new += [(old, seat) for old, seat in drained if old is not None]
-        for old, seat in old_and_new:
-            if old.seat.stamp != seat.stamp:
-                modules = set(modules_of(old.seat.status.record))
-                others = (plugin for plugin in self.standing if plugin.is_in_use)
-                if not any(modules.intersection(modules_of(other.seat.status.record)) for other in others):
-                    drop_modules(old.seat.status.record)
-
-    def _check_beside(self, publication: Publication, exchange: Exchange) -> None:
-        """Import and check what the configuration names; connect what shall be connected."""
-        beside = publication.beside
-        for plugin in beside:
+    def _check_configured(self, publication: Publication) -> None:
+        """Import and check what the configuration names."""
+        for plugin in publication.beside:
             if plugin.seat.entry is not None:
                 plugin.prepared()
         for plugin in publication.rejected:
             raise PluginError(f"{plugin.status.reason}: {plugin.status.remedy}", plugin.status.record)
+
+    def _check_beside(self, publication: Publication, exchange: Exchange) -> None:
+        """Check what the configuration names; connect what shall be connected."""
+        beside = publication.beside
+        self._check_configured(publication)
 
         def refuse(plugin: Plugin, error: PluginError) -> None:
             if plugin.seat.entry is not None and plugin in beside:
                 raise error
 
         others = [plugin for plugin in publication.listed if plugin.stands]
-        connected = exchange.begin()
-        with self._guard:
-            self._running += connected
-        self._start(Starting([*others, *beside], beside), refuse)
+        for plugin, error in self._start_beside(publication, exchange, others):
+            refuse(plugin, error)
 
-    def _drop(self, beside: Sequence[Plugin], ran: Sequence[Plugin]) -> None:
-        """End what was made beside and will not stand, and what was started for it."""
-        with self._guard:
-            started = [plugin for plugin in reversed(self._running) if plugin not in ran]
-        for plugin in started:
-            _log_all(self._finish(self._ending([plugin], [plugin] if plugin in beside else [])))
-        for plugin in reversed(beside):
-            self._end(plugin)
+    def _start_beside(
+        self, publication: Publication, exchange: Exchange, others: Sequence[Plugin]
+    ) -> Iterator[tuple[Plugin, PluginError]]:
+        """Connect and start what is new, with *others* that run; who failed, one after the other."""
+        beside = publication.beside
+        self.running.runs(exchange.begin())
+        yield from self.running.start(Starting([*others, *beside], beside))
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -163,113 +362,34 @@ class Follower:
         if failures:
             raise StartError(failures)
 
-    def bring_up(self, must: Callable[[Plugin], bool]) -> list[str]:
+    def bring_up(
+        self, must: Callable[[Plugin], bool], *, by_itself: bool = False
+    ) -> Mapping[str, PluginError]:
         """
-        Start what shall run and does not yet, each after what it requires; the names of those that failed.
+        Start what shall run and does not yet, each after what it requires; those that failed, by name.
 
-        The failure of one that *must* run is raised as `StartError`.
+        The failure of one that *must* run is raised as `StartError`. Who asks *by_itself* leaves out what
+        would fail as it did before.
         """
-
-        def refuse(plugin: Plugin, error: PluginError) -> None:
+        plugins = [plugin for plugin in self.standing if plugin.stands]
+        roots = self._vain.left_out(plugins, self.running.now) if by_itself else plugins
+        starting = Starting(plugins, roots)
+        for plugin, error in self.running.start(starting):
             if must(plugin):
                 raise StartError([(plugin.seat.name, str(error))]) from error
-
-        plugins = [plugin for plugin in self.standing if plugin.stands]
-        return self._start(Starting(plugins, plugins), refuse)
-
-    def _start(self, starting: Starting, refuse: Callable[[Plugin, PluginError], None]) -> list[str]:
-        for plugin, error in starting.unfit():
-            refuse(plugin, error)
-        for batch in starting.batches:
-            for plugin, error in self._start_batch(batch, starting):
-                starting.fail(plugin, error)
-                refuse(plugin, error)
-        return list(starting.failures)
-
-    def _start_batch(self, batch: Sequence[Plugin], starting: Starting) -> list[tuple[Plugin, PluginError]]:
-        """Start those of *batch* that do not run yet, all at once; who failed, and why."""
-        failed: list[tuple[Plugin, PluginError]] = []
-        waiting: list[Plugin] = []
-        for plugin in batch:
-            if self._has(self._running, plugin):
-                continue
-            try:
-                starting.refuse_if_it_lacks_something(plugin)
-                waiting.append(plugin)
-            except PluginError as error:
-                failed.append((plugin, error))
-        return [*failed, *self._up(waiting)] if waiting else failed
-
-    def _up(self, plugins: Sequence[Plugin]) -> list[tuple[Plugin, PluginError]]:
-        """Bring *plugins* up, side by side, each within its limit; who failed, and why."""
-        limit = self._host.load_timeout
-        outcomes: dict[Plugin, PluginError | None] = {}
-
-        async def bring_up(plugin: Plugin) -> None:
-            verb = plugin.seat.kind.up or ""
-            find = functools.partial(self._way_up, plugin, verb, limit)
-            outcomes[plugin] = await attempt(find, plugin.seat.status.record, verb, limit)
-
-        async def all_of_them() -> None:
-            await asyncio.gather(*map(bring_up, plugins))
-
-        try:
-            self._host.home.run(all_of_them(), limit + TURN)
-        except Stuck as stuck:
-            for plugin in plugins:
-                why = blocked(plugin.seat.kind.up or "", stuck, plugin.seat.status.record)
-                outcomes.setdefault(plugin, why)
-        finally:  # who is interrupted has started some of them all the same
-            up = [plugin for plugin, error in outcomes.items() if error is None]
-            with self._guard:
-                self._running += [plugin for plugin in plugins if plugin in up]
-        for plugin in up:
-            plugin.works()
-        return [(plugin, error) for plugin in plugins if (error := outcomes[plugin]) is not None]
-
-    def _way_up(self, plugin: Plugin, verb: str, limit: float) -> Callable[[], Any] | None:
-        return self._host.gateways.way_up(plugin, limit) or getattr(plugin.product, verb)
+        self._vain.remember(starting, roots, plugins, self.running.now)
+        return starting.failures
 
     # -- ending ------------------------------------------------------------------------------------
-
-    def made(self, plugin: Plugin) -> bool:
-        """Remember what is to be closed one day; false: it was made too late, and closed at once."""
-        with self._guard:
-            self._made.append(plugin)
-        if not self._host.is_closed:
-            return True
-        self._end(plugin)
-        return False
 
     def close(self) -> list[PluginError]:
         """Withdraw, drain, bring down and close everything, newest first; what went wrong."""
         for plugin in self.standing:
             with contextlib.suppress(FrozenRegistryError):  # what was frozen keeps its entries
                 plugin.withdraw()
-        with self._guard:
-            running, made = self._running[::-1], self._made[::-1]
+        self.retiring.end()
         self._host.gateways.drains.end()
-        running += [each for each in made if each not in running and self._host.gateways.is_connected(each)]
-        errors = self._drain(made)
-        errors += self._finish(self._ending(running, made))
-        return errors + self._finish(self._kept_is_over())
-
-    async def _kept_is_over(self) -> list[PluginError]:
-        await self._host.home.kept_is_over()
-        return []
-
-    def _drain(self, plugins: Iterable[Plugin]) -> list[PluginError]:
-        """Wait until nobody leases them any more, for the drain limit at most."""
-        limit = self._host.drain_timeout
-        deadline = time.monotonic() + limit
-        errors: list[PluginError] = []
-        for plugin in plugins:
-            released = threading.Event()
-            plugin.when_released(released.set)
-            if not released.wait(max(0.0, deadline - time.monotonic())):
-                why = f"is closed although it is leased still, after {limit:g} s"
-                errors.append(PluginError(why, plugin.seat.status.record, reason="leased"))
-        return errors
+        return self.running.close()
 
     def stuck_threads(self) -> list[str]:
         """The names of the threads that plugins are stuck in, those that are gone too."""
@@ -279,87 +399,31 @@ class Follower:
 
     def _retire(self, plugins: Sequence[Plugin], gone: Sequence[Plugin]) -> None:
         """
-        End them, what started last first, each as soon as nobody leases it.
+        End them, what started last first, as soon as nobody uses anything of their distribution.
 
         A connected gateway among those that are *gone*, and that nobody replaces, drains first.
         """
         for plugin in plugins:
             if plugin in gone:
                 self._host.gateways.shut(plugin)
-        with self._guard:
-            age = {plugin: index for index, plugin in enumerate([*self._made, *self._running])}
-        for plugin in sorted(plugins, key=lambda plugin: age.get(plugin, -1), reverse=True):
-            plugin.when_released(functools.partial(self._released, plugin))
+        self.retiring.begin(self.running.newest_first(plugins))
 
     def _released(self, plugin: Plugin) -> None:
         self._host.gateways.drains.when_over(plugin, functools.partial(self._retired, plugin))
 
     def _retired(self, plugin: Plugin) -> None:
-        self._end(plugin)
+        self.running.end(plugin)
         self._host.gateways.retired(plugin, self.standing)
         if plugin.stuck_threads:
-            with self._guard:
-                self._gone_but_stuck.append(plugin)
-        forget_modules(plugin.seat.status.record)
-
-    def _end(self, plugin: Plugin) -> None:
-        """Bring down and close one plugin's object, on the host's loop."""
-        if not (self._has(self._running, plugin) or self._has(self._made, plugin)):
-            return
-        work = self._ending([plugin], [plugin])
-        if self._host.home.is_here:
-            self._host.home.keep(_logged(work))
-        else:
-            _log_all(self._finish(work))
-
-    def _finish(self, work: Coroutine[Any, Any, list[PluginError]]) -> list[PluginError]:
-        return finished(self._host.home, work, self._host.drain_timeout + TURN)
-
-    async def _ending(self, running: Iterable[Plugin], made: Iterable[Plugin]) -> list[PluginError]:
-        """First all are brought down, then all are closed: who still runs may need who runs no more."""
-        errors: list[PluginError] = []
-        for batch in _side_by_side(running):
-            ended = await asyncio.gather(*map(self._down, batch))
-            errors += [error for error in ended if error is not None]
-        for plugin in made:
-            if self._claim(self._made, plugin):
-                record = plugin.seat.status.record
-                errors += await settle([(plugin.product, record)], self._host.drain_timeout)
-        return errors
-
-    async def _down(self, plugin: Plugin) -> PluginError | None:
-        verb, gateways = plugin.seat.kind.down, self._host.gateways
-        if not (self._claim(self._running, plugin) or gateways.is_connected(plugin)) or verb is None:
-            return None
-        limit = self._host.drain_timeout
-
-        def find() -> Callable[[], Any] | None:
-            return gateways.way_down(plugin, limit) or getattr(plugin.product, verb)
-
-        return await attempt(find, plugin.seat.status.record, verb, limit)
-
-    def _has(self, roll: list[Plugin], plugin: Plugin) -> bool:
-        with self._guard:
-            return plugin in roll
-
-    def _claim(self, roll: list[Plugin], plugin: Plugin) -> bool:
-        """Strike *plugin* off; true for one caller only."""
-        with self._guard:
-            if plugin not in roll:
-                return False
-            roll.remove(plugin)
-            return True
+            self._gone_but_stuck.append(plugin)
+        self._host.codes.plugin_is_over(plugin, self._host.home.loop)
 
 
-def _side_by_side(plugins: Iterable[Plugin]) -> list[list[Plugin]]:
-    """*plugins* in their order; gateways that follow each other, which do not know of each other, as one."""
-    batches: list[list[Plugin]] = []
-    for plugin in plugins:
-        if batches and plugin.seat.kind.up == batches[-1][-1].seat.kind.up == "connect":
-            batches[-1].append(plugin)
-        else:
-            batches.append([plugin])
-    return batches
+def _interrupted(error: KeyboardInterrupt) -> PluginError:
+    """What a plugin has raised where no Ctrl-C arrives."""
+    failure = PluginError(f"loading raised {name_and_text(error)}")
+    failure.__cause__ = error
+    return failure
 
 
 def is_required(plugin: Plugin) -> bool:
@@ -370,12 +434,3 @@ def is_required(plugin: Plugin) -> bool:
 def _by_choice(plugin: Plugin) -> bool:
     """Whether somebody decided that it shall not stand."""
     return plugin.status.state == "disabled" or plugin.status.reason in ("not allowed", "vetoed")
-
-
-async def _logged(work: Coroutine[Any, Any, list[PluginError]]) -> None:
-    _log_all(await work)
-
-
-def _log_all(errors: Iterable[PluginError]) -> None:
-    for error in errors:
-        _log.warning("closing a replaced plugin: %s", error)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -11,9 +13,9 @@ from hotplug._host._closing import blocked, finished
 from hotplug._host._data import file_name, orders_folder
 from hotplug._host._drains import Drains
 from hotplug._kinds import Scope
-from hotplug._lifecycle import Stuck
+from hotplug._lifecycle import Stuck, WalledCall
 from hotplug._signature import dotted
-from hotplug.errors import BrokerError, ConfigError, HostError, PluginError
+from hotplug.errors import BrokerError, ConfigError, GatewayNotReady, HostError, PluginError
 from hotplug.registry._hidden import hide
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from hotplug._host._host import Host
     from hotplug._host._plugin import Plugin
     from hotplug._host._policy import Seat
-    from hotplug.brokers import BrokerRegistry
+    from hotplug.brokers import BrokerRegistry, IBrokerGateway
     from hotplug.brokers._template._handover import Handover
     from hotplug.context import UserExecutionContext
     from hotplug.market import Order
@@ -34,6 +36,7 @@ __all__ = ["Exchange", "Gateways", "check_options"]
 _log = logging.getLogger("hotplug.host")
 
 TURN: Final = 2.0  # seconds above any limit that the home loop has to come round
+LOOK_AGAIN: Final = 0.05  # seconds between two looks whether the last order has ended
 KIND: Final = "brokers"
 
 
@@ -136,6 +139,14 @@ class Gateways:
 
         return not is_idle(cast("Any", plugin.product))
 
+    def is_live(self, plugin: Plugin) -> bool:
+        """Whether real money is behind *plugin*'s gateway, as far as it was made."""
+        if self.registry is None or plugin.seat.kind.name != KIND or plugin.product is None:
+            return False
+        from hotplug.market import Environment
+
+        return getattr(plugin.product, "environment", None) is Environment.LIVE
+
     def way_down(self, plugin: Plugin, limit: float) -> Callable[[], Any] | None:
         """How *plugin*'s gateway is left, within *limit* seconds; None for what is no gateway."""
         registry = self.registry
@@ -212,7 +223,7 @@ class Exchange:
     def __init__(self, host: Host, pairs: Sequence[tuple[Plugin, Plugin]]) -> None:
         self._host: Final = host
         self._pairs: Final = pairs
-        self.incoming: Final = [new for old, new in pairs if new.shall_run and _has_a_session(old)]
+        self.incoming: Final = [new for old, new in pairs if _has_a_session(old) and _goes_on(old, new)]
         self._begun: list[tuple[Plugin, Handover]] = []
         self._held: list[Plugin] = []
 
@@ -221,6 +232,7 @@ class Exchange:
         drains = self._host.gateways.drains
         for old, new in self._pairs:
             if new not in self.incoming:
+                self._drain(old, new)
                 continue
             new.obtain()
             if not old.stands:
@@ -231,6 +243,17 @@ class Exchange:
             handover = handover_between(old, new, host.load_timeout, host.drain_timeout)
             self._run(new, handover.begin(), handover.patience)
             self._begun.append((new, handover))
+        return self.taking_over
+
+    def _drain(self, old: Plugin, new: Plugin) -> None:
+        """What is not built on the template has no gate to shut: nothing may be open at it."""
+        if self._host.gateways.is_connected(old) and not _has_a_session(old):
+            limit = self._host.drain_timeout
+            self._run(new, _drained(cast("IBrokerGateway", old.product), limit), limit)
+
+    @property
+    def taking_over(self) -> list[Plugin]:
+        """The new ones that have taken over all there is of their forerunners, its state as well."""
         return [new for new, _ in self._begun]
 
     def commit(self) -> None:
@@ -287,11 +310,36 @@ def handover_between(old: Plugin, new: Plugin, limit: float, drain_limit: float 
     return Handover(before, after, settings.policy, limit, drain_limit)
 
 
+async def _drained(gateway: IBrokerGateway, limit: float) -> None:
+    """Wait, for *limit* seconds at most, until no own order is open. Raises `GatewayNotReady`."""
+    until = time.monotonic() + limit
+    while count := await _open_at(gateway, until):
+        if time.monotonic() >= until:
+            why = f"{count} orders are open: without a gate to shut it is replaced when none is"
+            raise GatewayNotReady(why, code="not_replaced", outcome="NOT_SENT")
+        await asyncio.sleep(LOOK_AGAIN)
+
+
+async def _open_at(gateway: IBrokerGateway, until: float) -> int:
+    from hotplug.market import Origin
+
+    asked = await WalledCall(gateway.get_open_orders).outcome(max(until - time.monotonic(), LOOK_AGAIN))
+    if asked.state != "done":
+        why = f"nobody knows what is open: get_open_orders {asked.state}"
+        raise GatewayNotReady(why, code="not_replaced", outcome="NOT_SENT") from asked.error
+    return sum(order.origin is Origin.OWN for order in asked.value or ())
+
+
 def _has_a_session(plugin: Plugin) -> bool:
     from hotplug.brokers import BrokerGateway
     from hotplug.brokers._hosting._books import is_at_rest
 
     return isinstance(plugin.product, BrokerGateway) and not is_at_rest(plugin.product)
+
+
+def _goes_on(old: Plugin, new: Plugin) -> bool:
+    """Whether the session of *old* is one for *new*: it shall run, or the application had connected it."""
+    return new.shall_run or not old.shall_run
 
 
 # -- registries for plugins ------------------------------------------------------------------------

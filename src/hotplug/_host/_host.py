@@ -5,42 +5,51 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hotplug._config import Config
 from hotplug._host._closing import CloseReport, stuck_in
+from hotplug._host._codes import Codes
 from hotplug._host._data import folder_of
 from hotplug._host._follow import Follower, is_required
+from hotplug._host._following import Following
 from hotplug._host._gateways import Gateways, check_options
+from hotplug._host._haste import haste
 from hotplug._host._health import worst_of
+from hotplug._host._lookout import Lookout
 from hotplug._host._news import News
 from hotplug._host._outlook import Outlook
-from hotplug._host._policy import normal_name
+from hotplug._host._polling import said_of
 from hotplug._host._registries import Registries
+from hotplug._host._reports import Reports
+from hotplug._host._runs import Runs
 from hotplug._host._session import Session, Sessions
 from hotplug._host._shelves import Shelves
 from hotplug._host._turn import Turn
 from hotplug._kinds import KINDS
 from hotplug._lifecycle import HomeLoop, to_the_end
-from hotplug.errors import HostError, close_match
+from hotplug._records import Changes, Problem
+from hotplug.errors import HostError, PluginError
 from hotplug.events import EventHub
-from hotplug.registry import run_in_thread
+from hotplug.registry import Shelf, run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pluggy
 
+    from hotplug._host._lookout import Hint
     from hotplug._host._plugin import Plugin
     from hotplug._host._policy import Seat
     from hotplug._kinds import Kind
-    from hotplug._records import Changes, Health, PluginStatus, Problem
+    from hotplug._records import Health, PluginRecord, PluginStatus
+    from hotplug._reloader import Left, Leftovers
     from hotplug.agents import BaseAgent
     from hotplug.context import UserExecutionContext
-    from hotplug.errors import PluginError
     from hotplug.market import Order
     from hotplug.registry import Undo, UniversalRegistry
 
@@ -70,31 +79,42 @@ class Host(Shelves):
         cache: bool = True,
         strict: bool = False,
     ) -> None:
-        self._config = _config_of(config)
-        self._strict: Final = strict or self._config.host.strict
+        config = _config_of(config)
+        self._strict: Final = strict or config.host.strict
         self._state = "new"
         self._home: HomeLoop | None = None
+        self._process = 0
         self._turn: Final = Turn()
         self._events: Final = EventHub()
         super().__init__(Registries(self._explain))
-        self._outlook: Final = Outlook(self._registries, path, cache=cache)
-        self._news: Final = News(self._outlook.hooks.changed)
-        self._follower: Final = Follower(self)
         self._sessions: Final = Sessions()
-        self._gateways: Final = Gateways(self)
+        self._leftovers: list[tuple[PluginRecord, Left]] = []
         self._report: CloseReport | None = None
+        # For the rest of the machine room: what the environment offers, and how it is followed …
+        self.outlook: Final = Outlook(self, self._registries, path, cache=cache)
+        self.follower: Final = Follower(self)
+        self.following: Final = Following(self, self._registries, config)
+        self.lookout: Final = Lookout(self)
+        # … where everything stands that comes from plugins, and which code it is of …
+        self.shelf: Final = Shelf()
+        self.codes: Final = Codes(self._left_behind)
+        self.gateways: Final = Gateways(self)
+        self.runs: Final = Runs(self)
+        # … and who is told.
+        self.news: Final = News(self.outlook.hooks.changed)
+        self.reports: Final = Reports()
         for kind in kinds:
             self._registries.add(kind)
-        check_options(self._config)
+        check_options(config)
         self._registries.introduce(self._events, self._offer_of, self._resident)
-        self._registries.limit_abandoned(self._config.host.max_abandoned)
+        self._registries.limit_abandoned(config.host.max_abandoned)
 
     # -- what there is -----------------------------------------------------------------------------
 
     @property
     def hooks(self) -> pluggy.PluginManager:
         """The plugin manager of the three hooks; register yours before `start`."""
-        return self._outlook.hooks.manager
+        return self.outlook.hooks.manager
 
     @property
     def events(self) -> EventHub:
@@ -104,17 +124,26 @@ class Host(Shelves):
     @property
     def plugins(self) -> tuple[PluginStatus, ...]:
         """The status of every plugin under each of its keys: hooks first, then kind by kind, by key."""
-        return (*self._outlook.hooks.statuses, *(plugin.status for plugin in self._follower.standing))
+        self.runs.look()
+        statuses = (*self.outlook.hooks.statuses, *self.follower.statuses)
+        polled = self.lookout.polled()
+        return tuple(said_of(status, polled) for status in statuses) if polled else statuses
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What discovery found broken in the environment."""
-        return self._outlook.problems
+        """What discovery found broken in the environment, what old code left, what cannot be followed."""
+        goes_on = [each for each in self._leftovers if not each[1].is_over]
+        return (
+            *self.outlook.problems,
+            *self.following.problems,
+            *(Problem(record.path, None, str(left), record.distribution) for record, left in goes_on),
+            *self.lookout.problems,
+        )
 
     @property
     def config(self) -> Config:
         """The configuration that is in force."""
-        return self._config
+        return self.following.config
 
     def health(self) -> Health:
         """The worst of the registries and plugins; calls nothing."""
@@ -128,7 +157,7 @@ class Host(Shelves):
         It is told of verbs when they are over, and may call others then. Of a load it is told inside
         that load, where verbs are refused (`HostError`).
         """
-        return self._news.subscribe(listener)
+        return self.news.subscribe(listener)
 
     # -- coming and going --------------------------------------------------------------------------
 
@@ -160,6 +189,7 @@ class Host(Shelves):
                 raise HostError("a closed host does not start again: make a new Host")
             try:
                 self._home = home()
+                self._process = os.getpid()
                 self._state = "started"
                 self._begin()
             except BaseException:
@@ -168,16 +198,16 @@ class Host(Shelves):
             return True
 
     def _begin(self) -> None:
-        if self._config.host.watch:
-            _log.warning("[host] watch = true: this version does not watch; call host.refresh()")
-        self._gateways.settle(self._config)
-        self._outlook.look(self._config, fresh=False)
-        self._config.check_kinds(self._registries.by_name)
-        self._follower.follow(self._outlook.seats(self._config), config_first=False)
+        self.gateways.settle(self.config)
+        self.following.look(fresh=False)
+        self.config.check_kinds(self._registries.by_name)
+        self.follower.follow(self.outlook.seats(self.config), config_first=False)
         if self._strict:
-            self._outlook.demand_hooks()
-        self._follower.demand(everything=self._strict)
-        self._follower.bring_up(lambda plugin: self._strict or is_required(plugin))
+            self.outlook.demand_hooks()
+        self.follower.demand(everything=self._strict)
+        self.follower.bring_up(lambda plugin: self._strict or is_required(plugin))
+        if self.config.host.watch:
+            self.lookout.begin()
 
     def close(self) -> CloseReport:
         """
@@ -195,9 +225,15 @@ class Host(Shelves):
         return await to_the_end(run_in_thread(self._close))
 
     def _close(self) -> CloseReport:
+        if self._is_elsewhere:
+            return CloseReport()  # nothing of it runs here
+        self.lookout.end()
         with self._verb("close"):
             if self._report is None:
-                self._report = self._shut()
+                report = self._shut()
+                stuck = self.lookout.end()  # who was in the middle of following something has ended by now
+                threads = report.threads if stuck is None else (*report.threads, stuck)
+                self._report = replace(report, threads=threads)
             return self._report
 
     def _shut(self) -> CloseReport:
@@ -207,13 +243,15 @@ class Host(Shelves):
         errors: list[PluginError] = self._sessions.end()
         orders: tuple[Order, ...] = ()
         if home is not None:
-            errors += self._follower.close()
-            late, orders = self._gateways.end()
+            errors += self.follower.close()
+            late, orders = self.gateways.end()
             errors += late
         self._events.close()
+        self.runs.end()
+        self.codes.end()
         if home is not None and (stuck := home.close()) is not None:
             threads.append(stuck)
-        threads += [*stuck_in(errors), *self._follower.stuck_threads()]
+        threads += [*stuck_in(errors), *self.follower.stuck_threads()]
         for error in errors:
             _log.warning("closing: %s", error)
         return CloseReport(tuple(errors), tuple(dict.fromkeys(threads)), orders)
@@ -238,8 +276,9 @@ class Host(Shelves):
         """
         Look at the environment again, thoroughly, and follow it.
 
-        Added distributions are registered, removed ones withdrawn and closed; a changed one that is
-        already imported goes on serving and says ``restart required``.
+        Added distributions are registered, removed ones withdrawn and closed, changed ones replaced by
+        their next generation, as `reload` does. What is just being installed or removed is waited for, a
+        moment at most.
         """
         self._refuse_on_home("refresh", "arefresh")
         return self._refresh()
@@ -249,22 +288,21 @@ class Host(Shelves):
         return await to_the_end(run_in_thread(self._refresh))
 
     def _refresh(self) -> Changes:
-        with self._verb("refresh"):
+        with self._verb("refresh"), haste():
             self._refuse_unless_started("refresh")
-            self._outlook.look(self._config, fresh=True)
-            changes = self._follower.follow(self._outlook.seats(self._config), config_first=False)
-            idle = self._follower.bring_up(lambda _: False)
-            news = {*changes.added, *changes.changed}
-            changes = replace(changes, failed=(*changes.failed, *(name for name in idle if name in news)))
-            self._news.add(changes)
-            return changes
+            changes = self.following.refresh()
+        self.follower.retiring.wait()
+        return changes
 
     def reload(self, distribution: str) -> Changes:
         """
-        Follow what became of one distribution.
+        The next generation of a distribution, now: of its code as it is, changed or not.
 
-        One that is imported and has changed is not replaced in the running process: it is ``failed``
-        in the answer and its status says ``restart required``. Raises `HostError` for an unknown one.
+        It is imported, checked, made and connected beside the one that serves, and all of it takes over at
+        once; what depends on it follows with it. On any failure the old one serves on: those concerned are
+        ``failed`` in the answer, and their statuses say why. Waits until nobody uses the old generation,
+        ``drain_timeout`` seconds at most; not where the caller is in the middle of using it.
+        Raises `HostError` for an unknown distribution.
         """
         self._refuse_on_home("reload", "areload")
         return self._reload(distribution)
@@ -274,20 +312,32 @@ class Host(Shelves):
         return await to_the_end(run_in_thread(self._reload, distribution))
 
     def _reload(self, distribution: str) -> Changes:
-        known = {status.record.distribution for status in self.plugins}
-        changes = self._refresh()
-        known |= {status.record.distribution for status in self.plugins}
-        if normal_name(distribution) not in map(normal_name, known):
-            raise HostError(f"no plugin comes from {distribution!r} ({close_match(distribution, known)})")
+        with self._verb("reload"), haste():
+            self._refuse_unless_started("reload")
+            known = {status.record.distribution for status in self.plugins}
+            changes = self.following.reload(distribution, known)
+        self.follower.retiring.wait()
         return changes
+
+    def follow_hints(self, hints: Collection[Hint]) -> float | None:
+        """Follow what the watcher saw, as far as contents have changed; when to look again, in seconds."""
+        with self._verb("watch"), haste():
+            return self.following.follow_hints(hints) if self._state == "started" else None
+
+    def watch(self) -> Undo:
+        """
+        Follow by itself, until the undo: code that is edited where it lies, installations, the configuration.
+
+        May be asked for more than once: the last undo ends it, and so does `close`. What was followed is
+        told to those who `subscribe`; what could not be followed is in `plugins` and `problems`.
+        """
+        self._refuse_unless_started("watch")
+        return self.lookout.begin()
 
     def plan(self, config: Config | str | Path) -> Changes:
         """What `apply` would change. Imports nothing. Raises `ConfigError`, `HostError` before `start`."""
         self._refuse_unless_started("plan")
-        wanted = _config_of(config)
-        wanted.check_kinds(self._registries.by_name)
-        check_options(wanted)
-        return self._follower.plan(self._outlook.seats(wanted))
+        return self.following.plan(_config_of(config))
 
     def apply(self, config: Config | str | Path) -> Changes:
         """
@@ -307,22 +357,16 @@ class Host(Shelves):
     def _apply(self, config: Config | str | Path) -> Changes:
         with self._verb("apply"):
             self._refuse_unless_started("apply")
-            wanted = _config_of(config)
-            wanted.check_kinds(self._registries.by_name)
-            check_options(wanted)
-            changes = self._follower.follow(self._outlook.seats(wanted), config_first=True)
-            self._config = wanted
-            self._registries.limit_abandoned(wanted.host.max_abandoned)
-            self._outlook.judge_hooks(wanted)
-            self._news.add(changes)
-            return changes
+            return self.following.apply(_config_of(config))
 
     def session(self, context: UserExecutionContext) -> Session:
         """A user's scope: one instance per key, closed in reverse order when it ends."""
         self._refuse_unless_started("session")
-        limit = self._config.host.drain_timeout
+        limit = self.config.host.drain_timeout
         return self._sessions.add(
-            Session(context, self._registries.named, self.home, self._sessions.discard, limit)
+            Session(
+                context, self._registries.named, self.shelf.cut(), self.home, self._sessions.discard, limit
+            )
         )
 
     # -- for the rest of the machine room ----------------------------------------------------------
@@ -337,12 +381,12 @@ class Host(Shelves):
     @property
     def load_timeout(self) -> float:
         """How long plugin code may take to load, in seconds."""
-        return self._config.host.load_timeout
+        return self.config.host.load_timeout
 
     @property
     def drain_timeout(self) -> float:
         """How long plugin code may take to end, in seconds."""
-        return self._config.host.drain_timeout
+        return self.config.host.drain_timeout
 
     @property
     def is_closed(self) -> bool:
@@ -354,14 +398,9 @@ class Host(Shelves):
         """The registries by the names of their kinds; read-only."""
         return self._registries.by_name
 
-    @property
-    def gateways(self) -> Gateways:
-        """What is done for brokers only."""
-        return self._gateways
-
     def data_folder(self, seat: Seat) -> Path:
         """Where a plugin may keep files."""
-        return folder_of(seat.status, self._config)
+        return folder_of(seat.status, self.config)
 
     def loading(self, name: str) -> AbstractContextManager[None]:
         """Plugin code runs inside; it may not call verbs."""
@@ -369,44 +408,55 @@ class Host(Shelves):
 
     def made(self, plugin: Plugin) -> bool:
         """A plugin has made its shared object; whether that is still wanted."""
-        return self._follower.made(plugin)
+        return self.follower.running.made(plugin)
 
     def happened(self, changes: Changes) -> None:
         """Tell listeners and hooks, one change after the other, outside any lock and any verb."""
-        self._news.add(changes)
+        self.news.add(changes)
         if not self._turn.is_in_verb:
-            self._news.deliver()
+            self.news.deliver()
 
     def rehearse(self, name: str) -> Plugin | None:
         """The plugin called ``kind/key``, placed on a host that brings nothing up; for `examine`."""
         with self._verb("rehearse"):
             self._home = HomeLoop.own("hotplug home")
             self._state = "started"
-            self._outlook.look(self._config, fresh=False)
-            self._follower.follow(self._outlook.seats(self._config), config_first=False)
-        return next((p for p in self._follower.standing if p.seat.name == name and p.seat.may_load), None)
+            self.outlook.look(self.config, fresh=False)
+            self.follower.follow(self.outlook.seats(self.config), config_first=False)
+        return next((p for p in self.follower.standing if p.seat.name == name and p.seat.may_load), None)
 
     # -- pieces ------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _verb(self, name: str) -> Generator[None]:
         """One verb at a time; what happened meanwhile is told when it is over."""
+        self._refuse_elsewhere(name)
         try:
             with self._turn.take(name):
                 yield
         finally:
             if not self._turn.is_in_verb:
-                self._news.deliver()
+                self.news.deliver()
+
+    def _left_behind(self, record: PluginRecord, left: Leftovers) -> None:
+        """Old code goes on: say what and where."""
+        for each in [each for each in self._leftovers if each[1].is_over]:
+            with contextlib.suppress(ValueError):  # another thread was quicker
+                self._leftovers.remove(each)
+        self._leftovers += [(record, each) for each in left]
+        self.reports.tell_what_is_left(record, left)
 
     def _offer_of(self, tool: str) -> object:
         """Whom the configuration offers a tool to, whoever registered it; None where it says nothing."""
-        entry = self._config.entries.get(("tools", tool))
+        entry = self.config.entries.get(("tools", tool))
         return None if entry is None else entry.options.get("offer")
 
-    def _resident(self, key: str, context: UserExecutionContext) -> BaseAgent | None:
+    def _resident(self, key: str, context: UserExecutionContext) -> AbstractContextManager[BaseAgent] | None:
         """The agent of the session that was made for this context, if there is one."""
         session = self._sessions.of(context)
-        return None if session is None else session.obtain(self.agents, key)
+        if session is None or not session.has("agents", key):
+            return None
+        return session.using("agents", key)
 
     def _explain(self, kind: str, key: str) -> str:
         """Why nothing stands under a key that an application may have expected there."""
@@ -423,7 +473,20 @@ class Host(Shelves):
                 f"{verb}() would block the loop that the host lives on: use 'await host.{twin}()'"
             )
 
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether it lives in another process, of which this one was forked: its threads are there."""
+        return self._process not in (0, os.getpid())
+
+    def _refuse_elsewhere(self, verb: str) -> None:
+        if self._is_elsewhere:
+            raise HostError(
+                f"{verb}(): the host lives in process {self._process}, of which this one was forked: "
+                "make a Host here"
+            )
+
     def _refuse_unless_started(self, verb: str) -> None:
+        self._refuse_elsewhere(verb)
         if self._state != "started":
             state = "closed" if self.is_closed else "not started"
             raise HostError(f"{verb}(): the host is {state}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hotplug._lifecycle import name_and_text
@@ -15,9 +16,22 @@ if TYPE_CHECKING:
     from hotplug._records import Changes
     from hotplug.registry import Undo
 
-__all__ = ["News"]
+__all__ = ["News", "joined"]
 
 _log = logging.getLogger("hotplug.host")
+
+
+def joined(one: Changes, other: Changes) -> Changes:
+    """Both, as one after the other."""
+    touched = {*other.added, *other.changed, *other.removed, *other.failed}
+    return replace(
+        one,
+        added=(*one.added, *other.added),
+        changed=tuple(dict.fromkeys((*one.changed, *other.changed))),
+        removed=(*one.removed, *other.removed),
+        unchanged=tuple(name for name in (*one.unchanged, *other.unchanged) if name not in touched),
+        failed=tuple(dict.fromkeys((*one.failed, *other.failed))),
+    )
 
 
 class _Listener:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
-from dataclasses import replace
+import weakref
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from hotplug._host._secrets import hide_secrets, without_secrets
+from hotplug._host._condition import MEND, Condition
 from hotplug._kinds import Scope
 from hotplug._lifecycle import name_and_text
 from hotplug._loader import (
@@ -18,33 +17,32 @@ from hotplug._loader import (
     PluginContext,
     behind_wall,
     mentions,
-    modules_of,
     prepare,
-    traceback_of,
 )
-from hotplug._records import Changes
 from hotplug.context import UserExecutionContext
-from hotplug.errors import DuplicateKeyError, HostError, PluginError, PluginTimeoutError
+from hotplug.errors import (
+    HostError,
+    PluginError,
+    PluginImportError,
+)
 from hotplug.events import EventEmitter
-from hotplug.registry import Once, when_released
+from hotplug.registry import Once, Retirement, stands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from hotplug._host._code import Code
     from hotplug._host._gateways import Gateways
     from hotplug._host._policy import Seat
-    from hotplug._records import PluginStatus
-    from hotplug.errors import HotplugError
+    from hotplug._records import Changes
     from hotplug.events import EventHub
-    from hotplug.registry import Undo, UniversalRegistry
+    from hotplug.registry import Change, Undo, UniversalRegistry
 
 __all__ = ["Plugin", "Surroundings"]
 
 T = TypeVar("T")
-RESTART: Final = "restart required"
-MEND: Final = "see the error; mend the plugin or install another version"
 
 
 class Surroundings(Protocol):
@@ -64,32 +62,29 @@ class Surroundings(Protocol):
     def happened(self, changes: Changes) -> None: ...
 
 
-class Plugin:
+class Plugin(Condition):
     """
     One seat's life: placed in its registry, loaded at first use, taken away again.
 
     Status changes are atomic; nothing of the plugin's own code runs under a lock.
     """
 
-    def __init__(self, seat: Seat, host: Surroundings) -> None:
-        self.seat: Seat = seat
+    stands: bool
+
+    def __init__(self, seat: Seat, host: Surroundings, code: Code | None = None) -> None:
+        super().__init__(seat, host, code)
+        self.code: Final = code
+        """The generation of its distribution that it is of; None for what may not be loaded."""
         self._host = host
-        self._status = seat.status
-        self._guard = threading.Lock()
         self._blueprint: Once[Blueprint[Any]] = Once(seat.kind.name, seat.status.key)
         self._shared: Once[Any] = Once(seat.kind.name, seat.status.key)
-        self._stuck: PluginTimeoutError | None = None
-        self._left_behind: list[str] = []
         self._object: list[object] = []
-        self._stood: list[Undo] = []  # also what a roll-back has ended: it may be leased still
-        self._withdrawn = False
+        self.undo: Undo | None = None
+        """Takes back its entry, once it has stood."""
+        self._coming: Undo | None = None
+        self._made_for: list[tuple[weakref.ref[Any], UserExecutionContext]] = []
 
     # -- what it is --------------------------------------------------------------------------------
-
-    @property
-    def status(self) -> PluginStatus:
-        """The present status."""
-        return self._status
 
     @property
     def distribution(self) -> str:
@@ -101,13 +96,13 @@ class Plugin:
         """Whether code of this plugin runs in this process: loaded, stuck, or imported by somebody else."""
         state = self._status.state
         return state in ("loaded", "timed_out") or (
-            state == "discovered" and bool(modules_of(self.seat.status.record))
+            state == "discovered" and self.code is not None and self.code.is_loaded
         )
 
     @property
-    def stands(self) -> bool:
-        """Whether it has taken its key, and not given it back."""
-        return self._undo is not None
+    def may_be_tried(self) -> bool:
+        """Whether it may be loaded, and nobody has tried that yet."""
+        return self.stands and self._status.state == "discovered"
 
     @property
     def product(self) -> object | None:
@@ -155,16 +150,6 @@ class Plugin:
         """A fact that only the plugin's code knows; it may be a property that does anything."""
         return behind_wall(self.seat.status.record, f"reading {what!r}", read, self._host.load_timeout)
 
-    @property
-    def stuck_threads(self) -> tuple[str, ...]:
-        """The names of the threads that were left behind in this plugin's code, and may have ended since."""
-        return tuple(self._left_behind)
-
-    def mark(self, **facts: Any) -> None:
-        """Change the status, at once and as a whole."""
-        with self._guard:
-            self._status = replace(self._status, **facts)
-
     # -- its entry ---------------------------------------------------------------------------------
 
     def facts(self) -> dict[str, Any]:
@@ -174,32 +159,33 @@ class Plugin:
             "tags": entry.tags if entry else (),
             "metadata": dict(entry.options) if entry else {},
             "owner": self.seat.status.record,
+            "generation": self._status.generation or 1,
         }
 
-    @property
-    def _undo(self) -> Undo | None:
-        return self._stood[-1] if self._stood and not self._withdrawn else None
+    def come(self, change: Change, registry: UniversalRegistry[Any], old: Plugin | None = None) -> Undo:
+        """
+        Take the key with *change*, or the place of *old*; `came` says that it is out.
 
-    def stand(self, registry: UniversalRegistry[Any]) -> None:
-        """Take the key. Raises what the registry raises."""
-        key = self.seat.status.key
-        if self.seat.kind.scope is Scope.USER:
-            self._has(registry.register_factory(key, self.make_for, **self.facts()))
-        else:
-            self._has(registry.register_lazy(key, self.make_shared, **self.facts()))
+        What was made before is in its registry at once, not when somebody first asks for it. Raises
+        `PluginError` where a validator does not accept that.
+        """
+        makes: dict[str, Any] = {"factory": self.make_for}
+        if self.seat.kind.scope is not Scope.USER:
+            makes = {"load": self.make_shared}
+            if self.product is not None:
+                makes["item"] = self.product
+        before = None if old is None else old.undo
+        with self._refusals():
+            if before is None:
+                self._coming = change.put(registry, self.seat.status.key, **makes, **self.facts())
+            else:
+                self._coming = change.swap(before, **makes, **self.facts())
+        return self._coming
 
-    def take_over(self, registry: UniversalRegistry[Any], old: Plugin) -> None:
-        """Stand in the place of *old*, at once: no lookup finds the key missing."""
-        undo = old._undo
-        if undo is None:
-            self.stand(registry)
-            return
-        key = self.seat.status.key
-        if self.seat.kind.scope is Scope.USER:
-            self._has(registry.supersede(undo, key, factory=self.make_for, **self.facts()))
-        else:
-            self._has(registry.supersede(undo, key, load=self.make_shared, **self.facts()))
-        old._withdrawn = True
+    def came(self) -> None:
+        """It stands."""
+        self.undo, self._coming = self._coming, None
+        self.stands = True
 
     def tune(self, registry: UniversalRegistry[Any], seat: Seat) -> None:
         """Follow *seat*, which differs in what the object need not know."""
@@ -207,48 +193,28 @@ class Plugin:
         retune: Callable[..., None] = getattr(registry, "retune", _nothing_to_tune)
         retune(seat.status.key, seat.status.record, self.facts())
 
-    def _has(self, undo: Undo) -> None:
-        self._stood.append(undo)
-        self._withdrawn = False
+    @property
+    def undos(self) -> tuple[Undo, ...]:
+        """What takes back its entry; nothing, if it has never stood."""
+        return () if self.undo is None else (self.undo,)
+
+    @property
+    def has_lost_its_key(self) -> bool:
+        """Whether the application has put something of its own in the place where it stood."""
+        if not self.stands or all(map(stands, self.undos)):
+            return False
+        return self.seat.status.key in self._host.registries[self.seat.kind.name]
 
     def withdraw(self) -> None:
         """Give the key back. Raises `FrozenRegistryError` where the registry is frozen."""
-        if (undo := self._undo) is not None:
+        for undo in self.undos if self.stands else ():
             undo()
-            self._withdrawn = True
+            self.stands = False
 
     def when_released(self, callback: Callable[[], None]) -> None:
-        """Call *callback* when nobody leases what it stood as, now or before a roll-back."""
-        entries = iter(self._stood)
-
-        def wait_for_the_next() -> None:
-            undo = next(entries, None)
-            if undo is None:
-                callback()
-            else:
-                when_released(undo, wait_for_the_next)
-
-        wait_for_the_next()
-
-    def try_again(self) -> None:
-        """After a look at the environment: what timed out may be tried once more."""
-        if self._stuck is not None:
-            self._stuck = None
-            self.mark(state="discovered", reason="", remedy="", error="")
-        elif self._status.reason == RESTART:
-            self.mark(reason="", remedy="")
-
-    def displaced(self, error: HotplugError) -> None:
-        """It could not take its key, or not give it back: say why."""
-        if isinstance(error, DuplicateKeyError):
-            remedy = f"{error}; give the plugin another key in the configuration"
-            self.mark(state="conflict", reason="conflict", remedy=remedy)
-        else:
-            self.restart_required(f"{error}; restart to follow the change")
-
-    def restart_required(self, remedy: str) -> None:
-        """It cannot follow a change in this process, and serves as it is."""
-        self.mark(reason=RESTART, remedy=remedy)
+        """Call *callback* when nobody leases what it stands as, or stood as."""
+        if Retirement(self.undos, callback).begin():
+            callback()
 
     def obtain(self) -> None:
         """Load it now, as far as that goes without a user. Raises `PluginError`."""
@@ -260,8 +226,14 @@ class Plugin:
             self._obtain_from(self._host.registries[self.seat.kind.name])
 
     def _obtain_from(self, registry: UniversalRegistry[Any]) -> None:
-        try:
+        with self._refusals():
             registry.get(self.seat.status.key)
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Generator[None]:
+        """What is raised inside is a failure of this plugin."""
+        try:
+            yield
         except PluginError:
             raise
         except Exception as error:  # a validator of the application, which may be anybody's code
@@ -286,6 +258,7 @@ class Plugin:
         seat, started = self.seat, time.perf_counter()
         settings: Mapping[str, object] = seat.entry.settings if seat.entry else {}
         with self._loading():
+            assert self.code is not None  # noqa: S101 - who may not be loaded is not asked
             blueprint = prepare(
                 seat.kind,
                 seat.status.record,
@@ -293,7 +266,9 @@ class Plugin:
                 key=seat.status.key,
                 limit=self._host.load_timeout,
                 injectable=self._injectable(None),
+                importer=self.code.import_module,
             )
+            self.code.proved()
             if seat.kind.scope is Scope.USER:
                 self._loaded(time.perf_counter() - started)
             return blueprint
@@ -301,12 +276,13 @@ class Plugin:
     @contextlib.contextmanager
     def _loading(self) -> Generator[None]:
         """What fails inside is a failure of this plugin; nobody inside may ask for a verb of the host."""
-        if self._stuck is not None:
-            raise _again(self._stuck)
+        self._refuse_while_stuck()
         with self._host.loading(self.seat.name):
             try:
                 yield
             except PluginError as error:
+                if self.code is not None and isinstance(error, PluginImportError):
+                    self.code.failed()
                 self.failed(error)
                 raise
 
@@ -340,16 +316,21 @@ class Plugin:
             except PluginError as error:
                 self._note(error.reason, error.remedy or MEND, self._told(error))
                 raise
+        self._remember(made, context)
         if self._status.error:  # it worked for this user, or works again
             self._note("", "", "")
         return made
 
-    def _note(self, reason: str, remedy: str, error: str) -> None:
-        """Say how the latest making went; that it needs a restart stays said."""
-        if self._status.reason == RESTART:
-            self.mark(error=error)
-        else:
-            self.mark(reason=reason, remedy=remedy, error=error)
+    def _remember(self, made: object, context: UserExecutionContext) -> None:
+        """Whose it is: a run of it may be offered a successor one day."""
+        if self.seat.kind.name == "strategies" and hasattr(type(made), "__weakref__"):
+            with self._guard:
+                self._made_for = [each for each in self._made_for if each[0]() is not None]
+                self._made_for.append((weakref.ref(made), context))
+
+    def made_for(self, thing: object) -> UserExecutionContext | None:
+        """For whom it made *thing*; None if it did not."""
+        return next((context for made, context in self._made_for if made() is thing), None)
 
     def _injectable(self, context: UserExecutionContext | None) -> dict[type, object]:
         status = self.seat.status
@@ -366,43 +347,6 @@ class Plugin:
                 data=self._host.data_folder(self.seat),
             ),
         }
-
-    def _loaded(self, seconds: float) -> None:
-        self.mark(state="loaded", reason="", remedy="", error="", load_seconds=seconds)
-        self._host.happened(Changes(changed=(self.seat.name,)))
-
-    def _told(self, error: PluginError) -> str:
-        """The traceback, and the error itself, without the secrets that this plugin was given."""
-        settings: object = self.seat.entry.settings if self.seat.entry else ()
-        hide_secrets(error, settings)
-        return without_secrets(traceback_of(error), settings)
-
-    def works(self) -> None:
-        """What had failed was tried again, and went well."""
-        if self._status.state != "loaded":
-            self._stuck = None
-            self.mark(state="loaded", reason="", remedy="", error="")
-            self._host.happened(Changes(changed=(self.seat.name,)))
-
-    def failed(self, error: PluginError) -> None:
-        """Say so in the status, with the traceback as text."""
-        if isinstance(error, PluginTimeoutError):
-            self._stuck = _again(error)
-            self._left_behind.append(error.thread)
-        self.mark(
-            state="failed" if self._stuck is None else "timed_out",
-            reason=error.reason,
-            remedy=error.remedy or MEND,
-            error=self._told(error),
-        )
-        self._host.happened(Changes(failed=(self.seat.name,)))
-
-
-def _again(error: PluginTimeoutError) -> PluginTimeoutError:
-    """The same error anew: one that is raised twice collects tracebacks, and all that they keep alive."""
-    return PluginTimeoutError(
-        error.doing, error.limit, error.record, remedy=error.remedy, thread=error.thread
-    )
 
 
 def _nothing_to_tune(*_: object) -> None:

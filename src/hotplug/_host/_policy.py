@@ -16,9 +16,10 @@ from hotplug._records import Changes, PluginRecord, PluginStatus
 from hotplug.errors import close_match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hotplug._config import Config, EntryConfig
+    from hotplug._discovery import Installation
     from hotplug._kinds import Kind
     from hotplug._records import PluginState
 
@@ -70,12 +71,20 @@ def allot(
     *,
     version: str,
     vetoes: Mapping[PluginRecord, str] | None = None,
+    broken: Mapping[str, Installation] | None = None,
+    stamp: Callable[[PluginRecord], tuple[object, ...]] | None = None,
 ) -> tuple[Seat, ...]:
-    """Every plugin's seat, in the order of kinds, then keys. The same for any order of installation."""
-    judge = _Judge(config, version, vetoes or {})
+    """
+    Every plugin's seat, in the order of kinds, then keys. The same for any order of installation.
+
+    *broken* are installations that will not become complete, by the paths of their dist-infos; *stamp*
+    tells one installation from the next.
+    """
+    judge = _Judge(config, version, vetoes or {}, broken or {})
     seats: list[Seat] = []
     for kind in kinds:
-        seats += _Table(kind, [r for r in records if r.kind == kind.name], config, judge).seats()
+        mine = [record for record in records if record.kind == kind.name]
+        seats += _Table(kind, mine, config, judge, stamp or _discovery.stamp).seats()
     return tuple(seats)
 
 
@@ -98,16 +107,29 @@ def plan(before: Sequence[Seat], after: Sequence[Seat]) -> Changes:
 class _Judge:
     """Says of a record whether it may be loaded at all."""
 
-    def __init__(self, config: Config, version: str, vetoes: Mapping[PluginRecord, str]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        version: str,
+        vetoes: Mapping[PluginRecord, str],
+        broken: Mapping[str, Installation],
+    ) -> None:
         self._policy = config.plugins
         self._version = version
         self._vetoes = vetoes
+        self._broken = broken
         self._mismatches: dict[tuple[str, str], str | None] = {}
 
     def verdict(self, record: PluginRecord) -> PluginStatus:
         """``discovered``, or the first reason against it."""
         status = PluginStatus(record, record.name, "discovered", generation=1)
-        for rule in (self._disabled, self._not_allowed, self._api_mismatch, self._vetoed):
+        for rule in (
+            self._disabled,
+            self._not_allowed,
+            self._broken_install,
+            self._api_mismatch,
+            self._vetoed,
+        ):
             if (found := rule(record)) is not None:
                 state, reason, remedy = found
                 return replace(status, state=state, reason=reason, remedy=remedy)
@@ -123,6 +145,13 @@ class _Judge:
         if self._policy.allowed(record.distribution):
             return None
         return "refused", "not allowed", f"add {record.distribution!r} to [plugins] allow, if you trust it"
+
+    def _broken_install(self, record: PluginRecord) -> tuple[PluginState, str, str] | None:
+        found = self._broken.get(record.path)
+        if found is None:
+            return None
+        what = f"{found.file} {found.why}" if found.file else found.why
+        return "broken", "broken install", f"{what}: install {record.distribution} again"
 
     def _api_mismatch(self, record: PluginRecord) -> tuple[PluginState, str, str] | None:
         distribution = record.distribution, record.path
@@ -166,9 +195,15 @@ class _Table:
     """The seats of one kind."""
 
     def __init__(
-        self, kind: Kind[Any], records: Sequence[PluginRecord], config: Config, judge: _Judge
+        self,
+        kind: Kind[Any],
+        records: Sequence[PluginRecord],
+        config: Config,
+        judge: _Judge,
+        stamp: Callable[[PluginRecord], tuple[object, ...]],
     ) -> None:
         self._kind = kind
+        self._stamp = stamp
         self._conflicts: Final = config.plugins.conflicts
         self._entries = {key: entry for (name, key), entry in config.entries.items() if name == kind.name}
         self._named = {entry.plugin for entry in self._entries.values()}
@@ -226,7 +261,7 @@ class _Table:
         ]
 
     def _seat(self, status: PluginStatus, entry: EntryConfig | None = None) -> Seat:
-        return Seat(self._kind, status, entry, _discovery.stamp(status.record))
+        return Seat(self._kind, status, entry, self._stamp(status.record))
 
     def _not_installed(self, entry: EntryConfig) -> PluginStatus:
         record = PluginRecord(self._kind.name, self._kind.group, entry.plugin, "", "", "")

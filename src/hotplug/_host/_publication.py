@@ -1,34 +1,28 @@
-"""New plugins beside the old ones, and the steps that put them in their places, or all back."""
+"""New plugins beside the old ones, and the one change that puts them in their places."""
 
 from __future__ import annotations
 
-import functools
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hotplug._host._plugin import Plugin
-from hotplug.errors import DuplicateKeyError, FrozenRegistryError, HotplugError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from hotplug._host._difference import Difference
     from hotplug._host._host import Host
+    from hotplug._host._policy import Seat
+    from hotplug._host._renewal import Renewal
     from hotplug._records import Changes
-    from hotplug.registry import UniversalRegistry
+    from hotplug.errors import HotplugError
+    from hotplug.registry import Change, Undo, UniversalRegistry
 
 __all__ = ["Publication"]
-
-_log = logging.getLogger("hotplug.host")
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """*come* takes a place, *go* leaves one; or both, at once. *back* works however far *take* came."""
+    """*come* takes a place, *go* leaves one; or both, at once."""
 
-    take: Callable[[], None]
-    back: Callable[[], None]
     come: Plugin | None = None
     go: Plugin | None = None
 
@@ -36,17 +30,30 @@ class _Step:
 class Publication:
     """A difference that becomes true: afterwards *listed* is what there is, and *retired* what is to end."""
 
-    def __init__(self, host: Host, difference: Difference) -> None:
+    def __init__(self, host: Host, difference: Difference, renewal: Renewal | None = None) -> None:
         self._host = host
         self._difference = difference
-        self.swaps = [(old, Plugin(seat, host)) for old, seat in difference.swapped]
-        self.added = [Plugin(seat, host) for seat in difference.added]
+        self.renewal = renewal
+        self.swaps = [(old, self._plugin(seat)) for old, seat in difference.swapped]
+        self.added = [self._plugin(seat) for seat in difference.added]
+        self.gone = difference.gone
         self._idle = [Plugin(seat, host) for seat in difference.idle]
         self.beside = [*(new for _, new in self.swaps), *self.added]
         tuned = [plugin for plugin, _ in difference.tuned]
         self.listed = [*difference.kept, *difference.held, *self._idle, *tuned]
         self.retired: list[Plugin] = []
+        self.is_out = False
+        """Whether it is true."""
         self._failed: list[str] = []
+
+    def _plugin(self, seat: Seat) -> Plugin:
+        """One of the next generation, where there is one, else of the present one."""
+        codes, record = self._host.codes, seat.status.record
+        code = None if self.renewal is None else self.renewal.of(record)
+        code = code or codes.of(record)
+        plugin = Plugin(seat, self._host, code)
+        codes.hold(code, plugin)
+        return plugin
 
     @property
     def rejected(self) -> list[Plugin]:
@@ -69,34 +76,50 @@ class Publication:
 
     def publish(self, *, strict: bool) -> None:
         """
-        Swap, place and withdraw.
+        Swap, place and withdraw, all at once for everybody who looks.
 
-        With *strict* the first of it that is impossible takes everything back and is raised.
+        With *strict* nothing has happened where any of it is impossible, which is raised. Otherwise who
+        cannot come, change or go is left as it was.
         """
-        begun: list[_Step] = []
+        change = self._host.shelf.change()
+        tuned: list[tuple[Plugin, Seat]] = []
+        steps: dict[Undo, _Step] = {}
         try:
-            for step in self._steps():
-                begun.append(step)
-                self._make(step, strict=strict)
-        except BaseException:  # an interrupt too: half a change is none
-            for step in reversed(begun):
-                _take_back(step)
-            raise
+            for plugin, seat in self._difference.tuned:
+                tuned.append((plugin, plugin.seat))
+                plugin.tune(self._registry(plugin), seat)
+            self._collect(change, steps)
+            change.publish(strict=strict)
+        finally:  # after an interrupt, too: all of it has happened, or nothing
+            self.is_out = change.is_out
+            if self.is_out:
+                for undo, error in change.refused:
+                    self._could_not(steps.pop(undo), error)
+                for step in steps.values():
+                    self._did(step)
+            else:
+                for plugin, seat in reversed(tuned):
+                    plugin.tune(self._registry(plugin), seat)
 
-    def _make(self, step: _Step, *, strict: bool) -> None:
-        try:
-            step.take()
-        except (DuplicateKeyError, FrozenRegistryError) as error:
-            if strict:
-                raise
-            self._could_not(step, error)
-        else:
-            self._did(step)
+    def _collect(self, change: Change, steps: dict[Undo, _Step]) -> None:
+        """Say what *change* is to do, and what each part of it means."""
+        for old, new in self.swaps:
+            steps[new.come(change, self._registry(new), old)] = _Step(come=new, go=old)
+        for plugin in self.added:
+            steps[plugin.come(change, self._registry(plugin))] = _Step(come=plugin)
+        for plugin in self.gone:
+            if plugin.undo is None:  # it has never stood
+                self.retired.append(plugin)
+            else:
+                change.remove(plugin.undo)
+                steps[plugin.undo] = _Step(go=plugin)
 
     def _did(self, step: _Step) -> None:
         if step.come is not None:
+            step.come.came()
             self.listed.append(step.come)
         if step.go is not None:
+            step.go.stands = False
             self.retired.append(step.go)
 
     def _could_not(self, step: _Step, error: HotplugError) -> None:
@@ -107,54 +130,5 @@ class Publication:
         self.listed.append(plugin)
         self._failed.append(plugin.seat.name)
 
-    def _steps(self) -> Iterator[_Step]:
-        # Who goes, goes last: taken back, it would stand at another place in the order of its registry.
-        for plugin, seat in self._difference.tuned:
-            tune = functools.partial(plugin.tune, self._registry(plugin))
-            yield _Step(functools.partial(tune, seat), functools.partial(tune, plugin.seat))
-        for old, new in self.swaps:
-            registry = self._registry(new)
-            back = functools.partial(_swap_back, registry, old, new)
-            yield _Step(functools.partial(_swap, registry, old, new), back, come=new, go=old)
-        for plugin in self.added:
-            place = functools.partial(_stand, self._registry(plugin), plugin)
-            yield _Step(place, plugin.withdraw, come=plugin)
-        for plugin in self._difference.gone:
-            back = functools.partial(_stand_again, self._registry(plugin), plugin)
-            yield _Step(plugin.withdraw, back, go=plugin)
-
     def _registry(self, plugin: Plugin) -> UniversalRegistry[object]:
         return self._host.registries[plugin.seat.kind.name]
-
-
-def _swap(registry: UniversalRegistry[object], old: Plugin, new: Plugin) -> None:
-    new.take_over(registry, old)
-    _show(new)
-
-
-def _swap_back(registry: UniversalRegistry[object], old: Plugin, new: Plugin) -> None:
-    if new.stands:
-        _swap(registry, new, old)
-
-
-def _stand(registry: UniversalRegistry[object], plugin: Plugin) -> None:
-    plugin.stand(registry)
-    _show(plugin)
-
-
-def _stand_again(registry: UniversalRegistry[object], plugin: Plugin) -> None:
-    if not plugin.stands:
-        _stand(registry, plugin)
-
-
-def _show(plugin: Plugin) -> None:
-    """What was made before it stood is in its registry at once, not when somebody first asks for it."""
-    if plugin.product is not None:
-        plugin.obtain()
-
-
-def _take_back(step: _Step) -> None:
-    try:
-        step.back()
-    except HotplugError as error:  # somebody froze the registry, or took the key, in between
-        _log.error("taking back a change failed: %s", error)

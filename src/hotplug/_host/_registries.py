@@ -10,6 +10,7 @@ from hotplug.errors import ConfigError, UnknownKindError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from hotplug._kinds import Kind
     from hotplug.agents import AgentRegistry, BaseAgent
@@ -42,12 +43,16 @@ class Registries:
         except KeyError:
             raise UnknownKindError(name, self._kinds) from None
 
+    def refuse_another(self, kind: Kind[Any]) -> None:
+        """Raise `ConfigError` if another kind is called as *kind* is."""
+        known = self._kinds.get(kind.name)
+        if known is not None and not known.is_same(kind):
+            raise ConfigError(f"two kinds are called {kind.name!r}: {known!r} and {kind!r}")
+
     def add(self, kind: Kind[Any]) -> None:
         """Make a registry for a kind that is new; `ConfigError` if another one is called so."""
-        known = self._kinds.get(kind.name)
-        if known is not None:
-            if not known.is_same(kind):
-                raise ConfigError(f"two kinds are called {kind.name!r}: {known!r} and {kind!r}")
+        self.refuse_another(kind)
+        if kind.name in self._kinds:
             return
         registry = kind.make_registry()
 
@@ -62,7 +67,7 @@ class Registries:
         self,
         events: EventHub,
         offer_of: Callable[[str], object],
-        resident: Callable[[str, UserExecutionContext], BaseAgent | None],
+        resident: Callable[[str, UserExecutionContext], AbstractContextManager[BaseAgent] | None],
     ) -> None:
         """
         Hand registries what they are not allowed to import.

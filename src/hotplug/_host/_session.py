@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ from hotplug._host._closing import finished, settle
 from hotplug._lifecycle import to_the_end
 from hotplug.context import UserExecutionContext
 from hotplug.errors import HostError, InvalidContextError
-from hotplug.registry import Once, run_in_thread
+from hotplug.registry import Once, Stay, run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from hotplug.agents import BaseAgent
     from hotplug.brokers import IBrokerGateway
     from hotplug.errors import PluginError
-    from hotplug.registry import UniversalRegistry
+    from hotplug.registry import Cut, Held, Sight, UniversalRegistry
     from hotplug.services import Service
     from hotplug.strategies import Strategy
     from hotplug.tools import Tool
@@ -41,12 +42,15 @@ class ScopedRegistry(Generic[T]):
     """
     One registry as one user sees it in a session.
 
-    `get` gives the same instance each time: a factory's product is made once, even under threads.
+    `get` gives the same instance each time: a factory's product is made once, even under threads. What
+    plugins offer is as it was when the session began, in this registry and all others of the session; what
+    has been closed since gives way to what stands now.
     """
 
-    def __init__(self, session: Session, registry: UniversalRegistry[T]) -> None:
+    def __init__(self, session: Session, name: str, sight: Sight[T]) -> None:
         self._session = session
-        self._registry = registry
+        self._name = name
+        self._sight = sight
 
     @overload
     def get(self, key: str) -> T: ...
@@ -59,10 +63,10 @@ class ScopedRegistry(Generic[T]):
         Raises what the registry's ``get`` raises. On the loop that the host lives on, `aget` is the
         one to use (`RuntimeError`).
         """
-        self._session.refuse_on_home("get", f"session.{self._registry.name}.aget")
-        if default is not ABSENT and key not in self._registry:
+        self._session.refuse_on_home("get", f"session.{self._name}.aget")
+        if default is not ABSENT and key not in self._sight:
             return default
-        return self._session.obtain(self._registry, key)
+        return self._session.obtain(self._name, key)
 
     @overload
     async def aget(self, key: str) -> T: ...
@@ -70,32 +74,32 @@ class ScopedRegistry(Generic[T]):
     async def aget(self, key: str, *, default: D) -> T | D: ...
     async def aget(self, key: str, *, default: Any = ABSENT) -> Any:
         """The same; what has to be made is made in a worker, the loop is not blocked."""
-        if default is not ABSENT and key not in self._registry:
+        if default is not ABSENT and key not in self._sight:
             return default
-        return await run_in_thread(self._session.obtain, self._registry, key)
+        return await run_in_thread(self._session.obtain, self._name, key)
 
     def __getitem__(self, key: str) -> T:
         return self.get(key)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._registry
+        return key in self._sight
 
     def __len__(self) -> int:
-        return len(self._registry)
+        return len(self._sight)
 
     def __bool__(self) -> bool:
         return True
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._registry)
+        return iter(self._sight)
 
     def keys(self) -> tuple[str, ...]:
         """The registry's keys, in registration order."""
-        return self._registry.keys()
+        return self._sight.keys()
 
     def list_by_tag(self, tag: str) -> tuple[str, ...]:
         """The keys that carry *tag*."""
-        return self._registry.list_by_tag(tag)
+        return self._sight.list_by_tag(tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +107,18 @@ class _Held:
     """What a session holds: leased, so that it outlives a reload; closed by it, if the user's own."""
 
     made: object
-    owner: PluginRecord | None
+    entry: Held[Any]
     lease: AbstractContextManager[object]
     is_own: bool
+
+    @property
+    def owner(self) -> PluginRecord | None:
+        return self.entry.entry.owner
+
+    @contextlib.contextmanager
+    def in_use(self) -> Generator[object]:
+        with self.entry.once_more():
+            yield self.made
 
 
 class Session:
@@ -115,12 +128,16 @@ class Session:
     Instances are closed (``aclose`` or ``close``) in reverse order of making when the session ends;
     what their closing raises is collected and raised as one `ExceptionGroup` (logged, if something else
     is being raised). What is shared is leased until then. Thread-safe.
+
+    It keeps to what stood when it began: all that it gives comes from one generation of each distribution,
+    which is not closed before the session has ended, or the drain limit is over.
     """
 
     def __init__(
         self,
         context: UserExecutionContext,
         registry_of: Callable[[str], UniversalRegistry[Any]],
+        cut: Cut,
         home: HomeLoop,
         ended: Callable[[Session], None],
         limit: float,
@@ -129,12 +146,15 @@ class Session:
             raise InvalidContextError(f"a session takes a UserExecutionContext, not {type(context).__name__}")
         self.context: Final = context
         self._registry_of = registry_of
+        self._cut = cut
         self._home = home
         self._ended = ended
         self._limit = limit
         self._guard = threading.Lock()
-        self._once: dict[tuple[str, str], Once[Any]] = {}
+        self._once: dict[tuple[str, str], Once[_Held]] = {}
+        self._given: dict[tuple[str, str], _Held] = {}
         self._held: list[_Held] = []
+        self._stay = Stay()
         self._closed = False
 
     @property
@@ -168,25 +188,51 @@ class Session:
     def registry(self, kind: str) -> ScopedRegistry[Any]: ...
     def registry(self, kind: Kind[Any] | str) -> ScopedRegistry[Any]:
         """The registry of a kind (or of the kind of that name) as this user sees it."""
-        return ScopedRegistry(self, self._registry_of(kind if isinstance(kind, str) else kind.name))
+        name = kind if isinstance(kind, str) else kind.name
+        return ScopedRegistry(self, name, self._sight(name))
 
-    def obtain(self, registry: UniversalRegistry[T], key: str) -> T:
-        """This user's instance of what stands under *key* of *registry*."""
+    def _sight(self, name: str) -> Sight[Any]:
+        return self._registry_of(name).at(self._cut)
+
+    def has(self, name: str, key: str) -> bool:
+        """Whether there is anything under *key* of the registry called *name* for this session."""
+        return key in self._sight(name)
+
+    def obtain(self, name: str, key: str) -> Any:
+        """This user's instance of what is under *key* of the registry called *name*."""
+        return self._obtain(name, key).made
+
+    def using(self, name: str, key: str) -> AbstractContextManager[Any]:
+        """What `obtain` gives, as a context manager: until its end its plugin is not closed."""
+        return self._obtain(name, key).in_use()
+
+    def _obtain(self, name: str, key: str) -> _Held:
+        where = name, key
         with self._guard:
             if self._closed:
                 raise HostError(f"the session of {self.context.user_id!r} is closed")
-            once: Once[T] = self._once.setdefault((registry.name, key), Once(registry.name, key))
-        return once.get(lambda: self._make(registry, key))
+            given = self._given.get(where)
+            if given is not None and given.entry.is_over:
+                # It was closed under the session's feet: from now on it gets the current one.
+                del self._given[where], self._once[where]
+            once = self._once.setdefault(where, Once(name, key))
+        return once.get(lambda: self._make(name, key))
 
-    def _make(self, registry: UniversalRegistry[T], key: str) -> T:
-        entry = registry.entry(key)
-        lease = registry.lease(key, self.context)
-        made = lease.__enter__()
-        held = _Held(made, entry.owner, lease, is_own=entry.sort == "factory")
+    def _make(self, name: str, key: str) -> _Held:
+        lease = self._sight(name).hold(key)
+        entry = lease.__enter__()
+        try:
+            made = entry.obtain(self.context)
+        except BaseException:
+            lease.__exit__(None, None, None)
+            raise
+        held = _Held(made, entry, lease, is_own=entry.entry.sort == "factory")
         with self._guard:
             if not self._closed:
                 self._held.append(held)
-                return made
+                self._given[name, key] = held
+                self._stay.include(entry.record)
+                return held
         finished(self._home, self._let_go([held]), self._limit)
         raise HostError(f"the session of {self.context.user_id!r} was closed meanwhile")
 
@@ -212,6 +258,8 @@ class Session:
             self._closed = True
             held, self._held = self._held[::-1], []
             self._once.clear()
+            self._given.clear()
+        self._stay.leave()
         self._ended(self)
         return held
 
@@ -235,6 +283,7 @@ class Session:
             _log.warning("closing the session of %r: %s", self.context.user_id, error)
 
     def __enter__(self) -> Session:
+        self._stay.enter()
         return self
 
     def __exit__(
@@ -244,6 +293,7 @@ class Session:
         self._raise(self.end(), error)
 
     async def __aenter__(self) -> Session:
+        self._stay.enter()
         return self
 
     async def __aexit__(

@@ -1,4 +1,4 @@
-"""Who starts before whom."""
+"""Who starts before whom, and who is not worth another try."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from hotplug.errors import PluginError, close_match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from hotplug._host._plugin import Plugin
 
-__all__ = ["Starting"]
+__all__ = ["Starting", "Vain"]
 
 
 class Starting:
@@ -21,7 +21,8 @@ class Starting:
     def __init__(self, plugins: Sequence[Plugin], roots: Sequence[Plugin]) -> None:
         self._by_name = {plugin.seat.name: plugin for plugin in plugins}
         self._wanted: dict[str, Plugin] = {}
-        self._needs: dict[str, tuple[str, ...]] = {}
+        self.needs: Final[dict[str, tuple[str, ...]]] = {}
+        """What each of them requires, by names."""
         self.failures: Final[dict[str, PluginError]] = {}
         for plugin in roots:
             if plugin.shall_run:
@@ -33,17 +34,17 @@ class Starting:
         if name in self._wanted:
             return
         self._wanted[name] = plugin
-        self._needs[name] = ()
+        self.needs[name] = ()
         try:
             plugin.obtain()
         except PluginError as error:
             self.failures[name] = error  # its status says why
             return
         try:
-            self._needs[name] = plugin.requires
+            self.needs[name] = plugin.requires
         except PluginError as error:
             self.fail(plugin, error)
-        for needed in self._needs[name]:
+        for needed in self.needs[name]:
             if needed in self._by_name:
                 self._want(self._by_name[needed])
 
@@ -62,7 +63,7 @@ class Starting:
 
         What stands in one batch is of one kind, and does not wait for each other.
         """
-        graph = {name: {need for need in self._needs[name] if need in self._wanted} for name in self._wanted}
+        graph = {name: {need for need in self.needs[name] if need in self._wanted} for name in self._wanted}
         while True:
             try:
                 levels = list(_levels(graph))
@@ -85,7 +86,7 @@ class Starting:
 
     def refuse_if_it_lacks_something(self, plugin: Plugin) -> None:
         """Raise `PluginError` if what *plugin* requires is not there, or did not start."""
-        for needed in self._needs[plugin.seat.name]:
+        for needed in self.needs[plugin.seat.name]:
             if needed in self.failures:
                 raise PluginError(
                     f"not started: it requires {needed}, which failed", plugin.seat.status.record
@@ -101,6 +102,61 @@ class Starting:
         plugin = self._wanted[name]
         why = f"not started: it requires itself by way of {' -> '.join(circle)}"
         self.fail(plugin, PluginError(why, plugin.seat.status.record, remedy="break the circle"))
+
+
+class Vain:
+    """
+    What was started in vain, and what it had to work with.
+
+    By itself a host does not try that again until it, or something that it requires, is another.
+    """
+
+    def __init__(self) -> None:
+        self._tried: Mapping[Plugin, Mapping[str, object]] = {}
+
+    def left_out(self, plugins: Sequence[Plugin], running: Collection[Plugin]) -> list[Plugin]:
+        """*plugins* but for those that run, and those that would fail as they did."""
+        now = _circumstances(plugins, running)
+        hopeless = {
+            plugin.seat.name: plugin
+            for plugin in plugins
+            if plugin.has_failed and _same(self._tried.get(plugin), now)
+        }
+        hopeful = [plugin for plugin in plugins if plugin not in running and plugin.seat.name not in hopeless]
+        while more := [plugin for plugin in hopeless.values() if self._follows(plugin, hopeful)]:
+            hopeful += more
+            hopeless = {name: plugin for name, plugin in hopeless.items() if plugin not in more}
+        return hopeful
+
+    def remember(
+        self,
+        starting: Starting,
+        roots: Sequence[Plugin],
+        plugins: Sequence[Plugin],
+        running: Collection[Plugin],
+    ) -> None:
+        """This is what came of *starting*, which began with *roots* of all *plugins*."""
+        now = _circumstances(plugins, running)
+        tried = {
+            plugin: {need: now.get(need) for need in starting.needs.get(plugin.seat.name, ())}
+            for plugin in plugins
+            if plugin in roots or plugin.seat.name in starting.needs
+        }
+        known = {**self._tried, **tried}
+        self._tried = {plugin: known[plugin] for plugin in plugins if plugin.has_failed and plugin in known}
+
+    def _follows(self, plugin: Plugin, others: Collection[Plugin]) -> bool:
+        """Whether *plugin* requires one of *others*."""
+        return any(other.seat.name in self._tried[plugin] for other in others)
+
+
+def _circumstances(plugins: Sequence[Plugin], running: Collection[Plugin]) -> dict[str, object]:
+    """What each of *plugins* is to one that requires it."""
+    return {plugin.seat.name: (plugin, plugin in running) for plugin in plugins}
+
+
+def _same(then: Mapping[str, object] | None, now: Mapping[str, object]) -> bool:
+    return then is not None and all(now.get(need) == what for need, what in then.items())
 
 
 def _levels(graph: Mapping[str, set[str]]) -> Iterator[tuple[str, ...]]:

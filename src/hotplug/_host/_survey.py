@@ -15,10 +15,11 @@ from hotplug.context import UserExecutionContext
 from hotplug.errors import NotRegisteredError, PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from hotplug._config import Config
-    from hotplug._records import PluginStatus, Problem
+    from hotplug._discovery import Installation
+    from hotplug._records import PluginRecord, PluginStatus, Problem
 
 __all__ = ["COMMANDS", "Survey", "examine", "survey"]
 
@@ -45,8 +46,14 @@ def survey(
     shown = [*kinds, Kind.internal("hooks", GROUP), Kind.internal("commands", COMMANDS)]
     groups = {kind.group: kind.name for kind in shown}
     found = _discovery.discover(groups, path, fresh=fresh, cache=cache)
-    seats = allot(shown, found.records, config, version=VERSION)
+    seats = allot(shown, found.records, config, version=VERSION, broken=_broken(found.records))
     return Survey(tuple(seat.status for seat in seats), found.problems)
+
+
+def _broken(records: Iterable[PluginRecord]) -> dict[str, Installation]:
+    """The installations that are not complete (yet), by the paths of their dist-infos."""
+    looked_at = {record.path: _discovery.installation(record.path) for record in records}
+    return {path: found for path, found in looked_at.items() if found.state == "partial"}
 
 
 def examine(

@@ -9,7 +9,13 @@ Whatever plugin code raises on the way (anything but `KeyboardInterrupt`) comes 
 from __future__ import annotations
 
 from hotplug._loader._blueprint import NOBODY, Blueprint, PluginContext, prepare
-from hotplug._loader._importing import drop_modules, forget_modules, mentions, modules_of, resolve
+from hotplug._loader._importing import (
+    drop_modules,
+    import_target,
+    mentions,
+    modules_of,
+    resolve,
+)
 from hotplug._loader._wall import behind_wall, traceback_of
 
 __all__ = [
@@ -18,7 +24,7 @@ __all__ = [
     "PluginContext",
     "behind_wall",
     "drop_modules",
-    "forget_modules",
+    "import_target",
     "mentions",
     "modules_of",
     "prepare",

@@ -214,16 +214,18 @@ def prepare(
     key: str,
     limit: float,
     injectable: Mapping[type, object],
+    importer: Callable[[str], object] = importlib.import_module,
 ) -> Blueprint[T]:
     """
     Import the plugin and see that it fits its kind, and its settings fit it; for *limit* seconds at most.
 
+    *importer* is what imports its module.
     Raises `PluginError`: `PluginImportError`, `MissingDependencyError`, `PluginContractError`,
     `SettingsError`, `PluginTimeoutError`.
     """
 
     def build() -> Blueprint[T]:
-        target = behind_wall(record, "import", lambda: import_target(record))
+        target = behind_wall(record, "import", lambda: import_target(record, importer))
         checked = behind_wall(
             record, "contract check", lambda: Blueprint(kind, record, target, settings, key)
         )

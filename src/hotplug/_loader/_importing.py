@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hotplug._lifecycle import name_and_text
 from hotplug._loader._wall import behind_wall
-from hotplug.errors import MissingDependencyError, PluginImportError, close_match
+from hotplug.errors import MissingDependencyError, PluginImportError, RestartRequired, close_match
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hotplug._records import PluginRecord
 
-__all__ = ["drop_modules", "forget_modules", "import_target", "mentions", "modules_of", "resolve"]
+__all__ = ["drop_modules", "import_target", "mentions", "modules_of", "resolve"]
 
 _VALUE: Final = re.compile(r"(?P<module>[\w.]+)\s*(?::\s*(?P<attribute>[\w.]+))?\s*(?:\[.*\])?\s*$")
 
@@ -25,8 +27,10 @@ def resolve(record: PluginRecord, limit: float) -> object:
     return behind_wall(record, "import", lambda: import_target(record), limit)
 
 
-def import_target(record: PluginRecord) -> object:
-    """The same, in the caller's thread and for as long as it takes."""
+def import_target(
+    record: PluginRecord, importer: Callable[[str], object] = importlib.import_module
+) -> object:
+    """The same, in the caller's thread and for as long as it takes; *importer* imports its module."""
     match = _VALUE.match(record.value)
     if match is None:
         raise PluginImportError(
@@ -34,16 +38,16 @@ def import_target(record: PluginRecord) -> object:
             record,
             remedy="mend the entry point in its pyproject.toml",
         )
-    target: object = _import_module(record, match["module"])
+    target: object = _import_module(record, match["module"], importer)
     for name in (match["attribute"] or "").split("."):
         if name:
             target = _attribute(record, target, name)
     return target
 
 
-def _import_module(record: PluginRecord, name: str) -> object:
+def _import_module(record: PluginRecord, name: str, importer: Callable[[str], object]) -> object:
     try:
-        return importlib.import_module(name)
+        return importer(name)
     except ModuleNotFoundError as error:
         missing = error.name
         if missing is None:  # the plugin says so itself
@@ -58,9 +62,10 @@ def _import_module(record: PluginRecord, name: str) -> object:
             missing, record, remedy=f"install what provides {missing!r}; {record.distribution} needs it"
         ) from error
     except SyntaxError as error:
-        place = f"{error.filename}:{error.lineno}"
-        raise PluginImportError(f"import raised SyntaxError at {place}: {error.msg}", record) from error
-    except KeyboardInterrupt:
+        known = [str(part) for part in (error.filename, error.lineno) if part is not None]
+        place = f" at {':'.join(known)}" if known else ""
+        raise PluginImportError(f"import raised SyntaxError{place}: {error.msg}", record) from error
+    except (KeyboardInterrupt, RestartRequired):
         raise
     except BaseException as error:  # border to plugin code
         raise PluginImportError(f"import raised {name_and_text(error)}", record) from error
@@ -119,28 +124,11 @@ def modules_of(record: PluginRecord) -> list[str]:
 _NEVER_A_PLUGINS: Final = sys.stdlib_module_names | {"hotplug"}
 
 
-def forget_modules(record: PluginRecord) -> None:
-    """Drop the modules of a plugin whose files are gone, so that a later install is imported anew."""
-    _drop([name for name in modules_of(record) if not _is_on_disk(sys.modules.get(name))])
-
-
 def drop_modules(record: PluginRecord) -> None:
-    """Drop the modules of a plugin, wherever their files are."""
-    _drop(modules_of(record))
-
-
-def _drop(names: list[str]) -> None:
-    for name in names:
+    """Drop the modules of a plugin, so that a later install is imported anew."""
+    for name in modules_of(record):
         sys.modules.pop(name, None)  # plugin code may drop some itself
     importlib.invalidate_caches()
-
-
-def _is_on_disk(module: object) -> bool:
-    file = _fact(module, "__file__")
-    if isinstance(file, str):
-        return os.path.exists(file)  # noqa: PTH110 - the name may lead into an archive
-    folders = _fact(module, "__path__")
-    return folders is not None and any(os.path.isdir(folder) for folder in folders)  # noqa: PTH112
 
 
 def _fact(module: object, name: str) -> Any:

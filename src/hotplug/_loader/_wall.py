@@ -7,7 +7,7 @@ import traceback
 from typing import TYPE_CHECKING, TypeVar
 
 from hotplug._lifecycle import Stuck, name_and_text, within
-from hotplug.errors import CircularFactoryError, PluginError, PluginTimeoutError
+from hotplug.errors import CircularFactoryError, PluginError, PluginTimeoutError, RestartRequired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -39,8 +39,9 @@ def _wall(record: PluginRecord, doing: str) -> Generator[None]:
 
 
 def _says_it_all(error: PluginError, record: PluginRecord) -> bool:
-    """Whether it is about *record* already, and of a class that no plugin defined."""
-    return type(error).__module__ == PluginError.__module__ and error.record == record
+    """Whether it is about *record* already, or its code as such, and of a class that no plugin defined."""
+    is_ours = type(error).__module__ == PluginError.__module__
+    return is_ours and (error.record == record or isinstance(error, RestartRequired))
 
 
 def behind_wall(record: PluginRecord, doing: str, call: Callable[[], R], limit: float | None = None) -> R:
