@@ -7,8 +7,10 @@ import json
 import os
 import sys
 import threading
+from types import SimpleNamespace
 
 import click
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -49,6 +51,10 @@ REASONS = (
     "conflict",
     "timed out",
     "quarantined",
+    "broken install",
+    "restart required",
+    "reload pending",
+    "polled",
 )
 
 
@@ -177,6 +183,44 @@ def test_conflict(diagnose, plugin):
 
     assert ({row["reason"] for row in rows}, len(rows), code) == ({"conflict"}, 2, 1)
     assert all("acme-one 1.0 and acme-two 1.0 both advertise" in row["remedy"] for row in rows)
+
+
+def test_broken_install(diagnose, cli, plugin, environment):
+    """
+    A file of the installation is missing: it is named, nothing is imported, and `list` says the same.
+    """
+    plugin()
+    (environment.folder / "acme_adder.py").unlink()
+
+    rows, code = diagnose()
+    listed = cli("list").stdout
+
+    row = only(rows)
+    assert (row["state"], row["reason"], code) == ("broken", "broken install", 1)
+    assert "acme_adder.py" in row["remedy"]
+    assert "install acme again" in row["remedy"]
+    assert "✗ broken  tools/adder  acme 1.0  broken install" in listed
+
+
+def test_polled_is_no_failure(cli, plugin, environment, monkeypatch):
+    """
+    Where a host would look for changes by the clock, it is said once, with path and reason; nothing is wrong.
+    """
+    monkeypatch.setenv("HOTPLUG_FORCE_POLLING", "1")
+    plugin()
+    plugin(name="wrong", distribution="other", code="raise ValueError")
+
+    whole, one, program = cli("doctor"), cli("doctor", "adder"), cli("doctor", "adder", "--json")
+
+    where = f"{environment.folder} is looked at by the clock (HOTPLUG_FORCE_POLLING is set)"
+    assert "✓ loaded  tools/adder  acme 1.0   polled" in whole.stdout
+    assert "✗ failed  tools/wrong  other 1.0  failed import" in whole.stdout
+    assert whole.stdout.count(f"polled: {where}") == 1
+    assert (one.exit_code, program.exit_code) == (0, 0)
+    assert f"remedy: {where}" in one.stdout
+    assert one.stdout.count(where) == 1
+    row = only(json.loads(program.stdout))
+    assert (row["state"], row["reason"], row["wrong"]) == ("loaded", "polled", False)
 
 
 def test_quarantined():
@@ -428,6 +472,36 @@ def test_an_answer_that_is_no_json(tmp_path):
     assert "makes no sense" in _children.outcome_in(tmp_path, 0, b"", in_time=True).how
 
 
+def test_who_did_not_come_back_has_timed_out(environment, plugin, tmp_path):
+    """
+    Neither an answer nor an end in time is a plugin that timed out, with the place where its watchdog saw it.
+    """
+    plugin()
+    [status] = [s for s in _probe.survey(Config(), path=environment.path).statuses if s.key == "adder"]
+    late = _children.outcome_in(tmp_path, None, b"said\n", in_time=False)
+    (tmp_path / "trace").write_text("here")
+    seen = _children.outcome_in(tmp_path, 1, b"", in_time=True)
+
+    verdicts = [_doctor.verdict_on(status, outcome) for outcome in (late, seen)]
+
+    assert [(each.state, each.reason) for each in verdicts] == [("timed_out", "timed out")] * 2
+    assert verdicts[0].error.startswith("said\n")
+    assert verdicts[1].error.startswith("here\n")
+
+
+def test_a_child_that_is_late_is_ended(environment, monkeypatch):
+    """
+    Who has not ended when all patience is over is killed, and has timed out.
+    """
+    monkeypatch.setattr(_children, "LAST_GRACE", 0.0)
+    outcomes = []
+
+    run_all([task(environment, patience=0.0)], lambda _task, outcome: outcomes.append(outcome))
+
+    assert only(outcomes).timed_out
+    assert only(outcomes).answer is None
+
+
 def test_a_child_that_did_not_start_says_so(environment):
     """
     If not even hotplug can be imported, what the interpreter said is kept.
@@ -438,6 +512,80 @@ def test_a_child_that_did_not_start_says_so(environment):
 
     assert "exit code 1" in only(outcomes).how
     assert "ModuleNotFoundError" in only(outcomes).output
+
+
+@pytest.fixture
+def children(monkeypatch):
+    """Children that are not started: each says that its plugin works, but for what is set here by name."""
+    played = SimpleNamespace(outcomes={}, kinds=[], tasks=[])
+
+    def play(tasks, done):
+        for each in tasks:
+            played.tasks.append(each)
+            if each.task == "kinds":
+                done(each, Outcome(played.kinds))
+                continue
+            kind, _, key = each.name.partition("/")
+            record = PluginRecord(kind, f"hotplug.{kind}", key, f"{key}:x", "acme", "1.0")
+            works = msgspec.to_builtins(PluginStatus(record, state="loaded", key=key))
+            done(each, played.outcomes.get(each.name, Outcome(works)))
+
+    monkeypatch.setattr(_doctor, "run_all", play)
+    return played
+
+
+def test_a_hook_that_does_not_work_is_kept_from_the_others(diagnose, plugin, children):
+    """
+    Hooks are tried first, each without the others; one that ended its process is not in anybody else's.
+    """
+    plugin()
+    for name in ("bad", "good"):
+        plugin("", name=name, group="hotplug.hooks", distribution=f"acme-{name}")
+    children.outcomes["hooks/bad"] = Outcome(how="ended the process that tried it: exit code 3")
+
+    rows, code = diagnose()
+
+    assert {row["name"]: row["state"] for row in rows} == {
+        "bad": "failed",
+        "good": "loaded",
+        "adder": "loaded",
+    }
+    assert [(each.name, each.disable) for each in children.tasks] == [
+        ("hooks/bad", ("hooks/good",)),
+        ("hooks/good", ("hooks/bad",)),
+        ("", ("hooks/bad",)),
+        ("tools/adder", ("hooks/bad",)),
+    ]
+    assert "exit code 3" in {row["name"]: row["remedy"] for row in rows}["bad"]
+    assert code == 1
+
+
+def test_kinds_of_hooks_are_tried(diagnose, plugin, children):
+    """
+    What a hook adds a kind for is a plugin like all others.
+    """
+    plugin("", name="h", group="hotplug.hooks", distribution="acme-hooks")
+    plugin("", name="out", group="acme.exporters", distribution="acme-out")
+    children.kinds = [("exporters", "acme.exporters")]
+
+    rows, code = diagnose()
+
+    assert {f"{row['kind']}/{row['name']}": row["state"] for row in rows} == {
+        "hooks/h": "loaded",
+        "exporters/out": "loaded",
+    }
+    assert code == 0
+
+
+def test_check_finds_what_is_wrong(cli, children):
+    """
+    What a configuration names and nobody has is a finding, in words and by the exit code.
+    """
+    answer = cli("config", "check", config="[tools.minus]\nplugin = 'subber'\n")
+
+    assert answer.exit_code == 1
+    assert "tools/minus (subber): not installed" in answer.stdout
+    assert children.tasks == []
 
 
 def test_unknown_signals_have_numbers(tmp_path):

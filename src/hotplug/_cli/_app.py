@@ -18,6 +18,7 @@ from hotplug._cli._new import new
 from hotplug._cli._scene import Scene, WrongConfigError, scene_options
 from hotplug._cli._screen import safe
 from hotplug._cli._verdicts import of_status
+from hotplug._cli._watch import watch
 from hotplug._records import VERSION
 from hotplug.errors import HotplugError, PluginError, close_match
 
@@ -149,5 +150,5 @@ def app() -> None:
     """The plugin runtime: see what is installed, and find out why something is not."""
 
 
-for verb in (list_, show, doctor, mro, config, broker, new):
+for verb in (list_, show, doctor, mro, config, watch, broker, new):
     cast("click.Group", app).add_command(verb)

@@ -26,6 +26,7 @@ from hotplug._cli._verdicts import (
     of_status,
     of_stray,
 )
+from hotplug._host._polling import POLLED, remedy_for, would_be_polled
 from hotplug._kinds import KINDS, Kind
 from hotplug._records import PluginStatus
 from hotplug.errors import close_match
@@ -113,6 +114,16 @@ class Examination:
     def strays(self) -> list[Verdict]:
         """Distributions that seem to be meant for hotplug, and are not seen."""
         return list(map(of_stray, _discovery.strays(groups(self.kinds), self.scene.search_path)))
+
+    def with_polled(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
+        """*verdicts*; those that are well say whether a host would look for changes by the clock."""
+        polled = would_be_polled(self.survey.statuses, self.scene.search_path)
+        told: list[Verdict] = []
+        for verdict in verdicts:
+            remedy = remedy_for(verdict.distribution, verdict.path, polled)
+            is_well = verdict.state == "loaded" and not verdict.reason
+            told.append(replace(verdict, reason=POLLED, remedy=remedy) if remedy and is_well else verdict)
+        return told
 
     def _task(self, task: str, name: str) -> Task:
         limit = self.timeout or self.config.host.load_timeout
@@ -216,7 +227,7 @@ def doctor(context: click.Context, name: str | None, as_json: bool, timeout: flo
 def _all(examination: Examination) -> list[Verdict]:
     examination.prepare()
     with progress(examination.survey.statuses) as done:
-        verdicts = examination.examine(examination.survey.statuses, done)
+        verdicts = examination.with_polled(examination.examine(examination.survey.statuses, done))
     verdicts += map(of_problem, examination.survey.problems)
     return verdicts + examination.strays() + examination.unknown()
 
@@ -226,7 +237,7 @@ def _one(name: str, examination: Examination) -> list[Verdict]:
     found = matches(name, examination.survey.statuses)
     if not found:
         return why_not(name, examination.scene)
-    return examination.examine(found) + not_as_expected(name, examination.scene)
+    return examination.with_polled(examination.examine(found)) + not_as_expected(name, examination.scene)
 
 
 @contextlib.contextmanager
@@ -248,6 +259,9 @@ def show_findings(verdicts: Sequence[Verdict], screen: Screen, *, in_full: bool 
     for verdict in verdicts:
         if verdict.wrong or verdict.where or (in_full and verdict.remedy):
             _show_finding(verdict, screen, in_full=in_full)
+    for remedy in dict.fromkeys(each.remedy for each in verdicts if each.reason == POLLED and not in_full):
+        screen.line()
+        screen.line(f"polled: {remedy}")
     screen.line()
     screen.line(f"{len(verdicts)} looked at, {counted(len(wrong), 'problem')}")
 

@@ -73,7 +73,7 @@ class Screen:
     def state(self, word: str) -> Text:
         """Icon and word of a state; colour only adds to them."""
         icon, plain_icon, style = ICONS.get(word, ("?", "?", ""))
-        return Text(f"{icon if self._shows(icon) else plain_icon} {safe(word)}", style)
+        return Text(f"{icon if self.shows(icon) else plain_icon} {safe(word)}", style)
 
     def line(self, text: str | Text = "", *, indent: int = 0) -> None:
         """One line; on a terminal, folded at its width."""
@@ -100,7 +100,8 @@ class Screen:
             parts = (_padded(cell.plain, width) for cell, width in zip(row, widths, strict=True))
             click.echo(GAP.join(parts).rstrip(), file=self._console.file)
 
-    def _shows(self, icon: str) -> bool:
+    def shows(self, icon: str) -> bool:
+        """Whether the stream can encode *icon*."""
         try:
             icon.encode(getattr(self._console.file, "encoding", None) or "ascii")
         except (UnicodeEncodeError, LookupError):

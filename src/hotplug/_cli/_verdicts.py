@@ -50,6 +50,10 @@ REMEDIES: Final[Mapping[str, str]] = {
     "vetoed": "ask the plugin whose hook refused it",
     "unknown kind": "mend the name of the table",
     "broken metadata": "install the distribution again",
+    "broken install": "install the distribution again",
+    "restart required": "restart the application when the moment is right",
+    "reload pending": "host.reload() its distribution when the moment is right",
+    "polled": "put it on a file system that tells of changes, or leave it: it is followed a little later",
 }
 OTHERWISE: Final = "see the error; mend the plugin or install another version"
 
