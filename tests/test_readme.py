@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -21,13 +22,15 @@ def blocks(language):
 
 @pytest.fixture
 def namespace(tmp_path, monkeypatch, capsys):
-    """What the Python blocks define, run one after the other."""
+    """What the Python blocks define, run one after the other; what they reload is as it was afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HOTPLUG_CONFIG", raising=False)
     names = {"__name__": "readme"}
+    before = dict(sys.modules)
     for number, block in enumerate(blocks("python"), 1):
         exec(compile(block, f"README block {number}", "exec"), names)
-    return names
+    yield names
+    sys.modules.update(before)
 
 
 def test_the_code_runs(namespace, capsys):
