@@ -74,12 +74,12 @@ def test_code_comes_before_the_folder_it_is_installed_in():
     """
     The remedy names the path that matters most; what is otherwise not well keeps its reason.
     """
-    code = Root("/work/acme", Sort.TREE, ("code", "acme-tool"))
+    code = Root("/code/acme", Sort.TREE, ("code", "acme-tool"))
     site = Root("/site", Sort.FOLDER, ("site", "../site"))
     fine = Root("/local", Sort.TREE, ("code", "other"))
-    polled = polled_of([site, code, fine], {"/site": "nfs", "/work/acme": "fuse"})
+    polled = polled_of([site, code, fine], {"/site": "nfs", "/code/acme": "fuse"})
 
-    assert said_of(status(), polled).remedy.startswith("/work/acme is looked at by the clock (fuse)")
+    assert said_of(status(), polled).remedy.startswith("/code/acme is looked at by the clock (fuse)")
     assert said_of(status(distribution="third"), polled).remedy.startswith("/site is looked at by the clock")
     assert said_of(status(distribution="other", path="/elsewhere/o.dist-info"), polled).reason == ""
     assert said_of(status("failed", "settings"), polled).reason == "settings"
