@@ -426,12 +426,36 @@ def test_code_that_is_just_being_replaced_is_not_edited(hot, monkeypatch):
         assert hot.do(host, "a") == hot.do(host, "b") == 1
         renewal = host.codes.renewal(["acme-a"])
         (plain.folder / "acme_a/__init__.py").write_text(thing("2"))
-        assert host.codes.edited(["acme-a"]) == ["acme-a"]
+        assert host.codes.edited(["acme-a"]) == (["acme-a"], [])
 
         [info] = plain.folder.glob("*.dist-info")
         info.rename(info.with_name("elsewhere"))
         (hot.site.folder / "acme_b.py").unlink()
 
-        assert host.codes.edited(["acme-a", "acme-b"]) == []
+        assert host.codes.edited(["acme-a", "acme-b"]) == ([], [])
         with pytest.raises(hotplug.PluginError, match="is being installed or removed right now"):
             renewal.stage((), 5.0)
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_code_that_is_read_while_its_edit_is_looked_at_is_compared(hot, monkeypatch, is_edited):
+    """
+    Who uses a plugin first while it is looked at gets it once; it is renewed if it was read before an edit.
+    """
+    plain = hot.plain("acme-a", files={"acme_a.py": thing("1")}, things={"a": "acme_a:Plain"})
+    with hot.host() as host:
+        is_known = host.codes.is_text_known
+
+        def used_just_then(name):
+            if not is_known(name):
+                assert hot.do(host, "a") == 1
+                if is_edited:
+                    (plain.folder / "acme_a.py").write_text(thing("2"))
+                return False
+            return True
+
+        monkeypatch.setattr(host.codes, "is_text_known", used_just_then)
+        host.follow_hints([("code", "acme-a")])
+        assert hot.status(host, "things/a").generation == 1
+        host.follow_hints([("code", "acme-a")])
+        assert hot.do(host, "a") == hot.status(host, "things/a").generation == 1 + is_edited

@@ -279,7 +279,7 @@ def test_a_broken_upgrade_does_not_end_what_serves(hot, monkeypatch):
         assert hot.do(host, "a") == "one"
         hot.one("a", thing("2"), "2.0")
         until(lambda: hot.do(host, "a") == 2)
-        assert hot.status(host, "things/a").reason == ""
+        until(lambda: hot.status(host, "things/a").reason == "")
 
 
 def test_a_thorough_look_waits_for_what_is_on_its_way(hot, monkeypatch):

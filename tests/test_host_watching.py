@@ -211,7 +211,7 @@ def test_a_beginning_that_fails_is_logged_and_made_up_for(file, caplog):
 
 def test_what_is_watched_may_be_another_by_now(tmp_path, file):
     """
-    After `rearm` other roots count, and those before do not; that they came and went counts as a change.
+    After `rearm` other roots count, and those before do not; that one came counts as a change.
     """
     other, roots, follow = tmp_path / "other", [Root(str(file), Sort.FILE, "file")], Follower()
     other.write_text("1")
@@ -221,7 +221,7 @@ def test_what_is_watched_may_be_another_by_now(tmp_path, file):
     try:
         roots[:] = [Root(str(other), Sort.FILE, "other")]
         watching.rearm()
-        until(lambda: set().union(*follow.calls) == {"file", "other"})
+        until(lambda: set().union(*follow.calls) >= {"other"})
         follow.calls.clear()
         watching.look_now()
         file.write_text("22")

@@ -121,7 +121,8 @@ class Code:
         """
         A generation of what lies on the disk now, not staged yet.
 
-        Where an installer is at work it is waited for, a moment; then this is a `PluginError`.
+        Where an installer is at work, or a file is being saved, it is waited for, a moment; then this is a
+        `PluginError`.
         """
         record, ground = self.record, self._codes.ground(self.record)
         deadline = time.monotonic() + MOMENT
@@ -134,7 +135,8 @@ class Code:
             )
             if generation is not None:
                 _ = generation.sources  # now, for good; whether that was one installation is asked afterwards
-            if _is_settled(record) and _discovery.stamp(record) == stamp:
+            is_whole = _is_settled(record) and _discovery.stamp(record) == stamp
+            if is_whole and not (generation is not None and generation.sources.are_being_saved):
                 return generation
             if time.monotonic() >= deadline:
                 remedy = "ask again when that is over"

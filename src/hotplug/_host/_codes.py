@@ -141,28 +141,42 @@ class Codes:
             if (generation := code.generation) is None or generation.has_adopted
         }
 
+    @property
+    def vanished(self) -> list[str]:
+        """Those whose code runs, and is not where it was edited: moved away, or being checked out."""
+        loaded = [code for code in self._present.values() if self.is_text_known(code.name)]
+        grounds = ((code.name, self.ground(code.record)) for code in loaded)
+        return [name for name, ground in grounds if ground.sort != "installed" and not ground.roots]
+
     def is_text_known(self, distribution: str) -> bool:
         """Whether what runs of it was read here, so that an edit of it can be told."""
         code = self.present(distribution)
         return code is not None and code.generation is not None and code.is_loaded
 
-    def edited(self, distributions: Iterable[str]) -> list[str]:
-        """Those of *distributions* whose code says something else than when it was read, or was not read."""
-        found: list[str] = []
-        for name in map(normal_name, distributions):
-            code = self._present.get(name)
-            generation = None if code is None else code.generation
-            if code is None or generation is None:
-                if code is None or not code.is_loaded:
-                    found.append(name)
-                continue
-            try:
-                candidate = code.next_to(generation)
-            except PluginError:
-                continue  # an installer is at work: what it leaves is followed
-            if candidate is not None and candidate.changed:
-                found.append(name)
-        return found
+    def edited(self, distributions: Iterable[str]) -> tuple[list[str], list[str]]:
+        """
+        Those of *distributions* whose code says something else than when it was read; and those not read.
+
+        What is read meanwhile, by who uses it first, is compared: it may have been read before an edit.
+        """
+        edited: list[str] = []
+        unread = {*map(normal_name, distributions)}
+        while known := set(filter(self.is_text_known, unread)):
+            edited += filter(self._is_edited, sorted(known))
+            unread -= known
+        present = [self._present[name] for name in unread if name in self._present]
+        adopted = {code.name for code in present if code.generation is None and code.is_loaded}
+        return edited, sorted(unread - adopted)
+
+    def _is_edited(self, name: str) -> bool:
+        code = self._present.get(name)
+        if code is None or code.generation is None:
+            return False
+        try:
+            candidate = code.next_to(code.generation)
+        except PluginError:
+            return False  # an installer is at work: what it leaves is followed
+        return candidate is not None and bool(candidate.changed)
 
     def refuse_what_is_shared(self, distributions: Iterable[str]) -> None:
         """Raise `RestartRequired` where one of *distributions* requires what is another by now."""

@@ -259,11 +259,11 @@ class Follower:
     def _follow_through(
         self, publication: Publication, exchange: Exchange, standing: tuple[Plugin, ...]
     ) -> None:
-        """What was published is what there is."""
+        """What was published is what there is, and says so."""
+        self.standing = standing
         if publication.renewal is not None:
             olds = publication.renewal.publish()
             self._host.codes.replaced(olds, publication.retired, self._host.home.loop)
-        self.standing = standing
         self.waiting.forget(publication.retired)
         stays = {plugin.distribution for plugin in standing}
         for plugin in publication.gone:

@@ -37,6 +37,9 @@ __all__ = ["Following"]
 
 _log = logging.getLogger("hotplug.host")
 
+ABSENT: Final = 1.0
+"""Seconds after which code that is away is looked for again, should nothing tell of it."""
+
 
 class Following:
     """What a host does to follow. One verb at a time: the host sees to that."""
@@ -48,6 +51,7 @@ class Following:
         """The configuration in force."""
         self._activations: Final = Activations()
         self._is_waiting = False
+        self._vanished: set[str] = set()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -166,18 +170,28 @@ class Following:
         changes, wait, doubt = Changes(), None, self._host.lookout.doubt
         if doubt.left is not None or any(sort == CONFIG for sort, _ in hints):
             changes = self._follow_configuration()
+        edited = {name for sort, name in hints if sort == CODE}
         if self._is_waiting or not hints or any(sort == SITE for sort, _ in hints):
             known = self._host.outlook.problems
             wait = self.look(fresh=True)
             self._is_waiting = wait is not None
+            edited |= self._gone_or_back()
             self._host.reports.tell_of_new(self._host.outlook.problems, known)
             changes = joined(changes, self._follow(by_itself=True))
-        edited = [name for sort, name in hints if sort == CODE]
         changes = joined(changes, self._follow_code(edited))
         self._host.follower.waiting.look_again()
         # Where only text was edited, there is nothing else to watch than before.
         self._settled(changes, by_itself=True, rearm=any(sort != CODE for sort, _ in hints) or not hints)
-        return min((each for each in (wait, doubt.left) if each is not None), default=None)
+        # What was away when it was looked at, and back before the watcher looked, no hint tells of.
+        absence = ABSENT if self._vanished else None
+        return min((each for each in (wait, doubt.left, absence) if each is not None), default=None)
+
+    def _gone_or_back(self) -> set[str]:
+        """Those whose code is away since the last look, unless somebody said so, and those that are back."""
+        before, self._vanished = self._vanished, set(self._host.codes.vanished)
+        refusals = self._host.follower.refusals
+        gone = {name for name in self._vanished - before if not refusals.together_with([name])}
+        return gone | (before - self._vanished)
 
     def _follow_configuration(self) -> Changes:
         lookout = self._host.lookout
@@ -217,20 +231,17 @@ class Following:
         """
         codes, follower = self._host.codes, self._host.follower
         names = {normal_name(name) for name in distributions}
-        changed = codes.edited(names)
-        # What was begun meanwhile by who uses it first may have read what is there.
-        begun = set(filter(codes.is_text_known, changed))
-        changed = [name for name in changed if name not in begun] + codes.edited(begun)
+        edited, unread = codes.edited(names)
         edits = self._host.lookout.edits
         # Nobody knows what the files said when the application imported them: here it is told by their stats.
-        adopted = names.difference(changed).intersection(codes.adopted)
-        changed += [name for name in adopted if edits.of(name)]
-        calm = names.difference(changed)
+        adopted = names.difference(edited, unread).intersection(codes.adopted)
+        edited += [name for name in adopted if edits.of(name)]
+        calm = names.difference(edited, unread)
         again = follower.refusals.together_with(distributions) - calm
         follower.refusals.forget(calm)
         self._host.outlook.hooks.forget_refusals(calm)
-        loaded = [name for name in {*changed, *again} if codes.is_loaded(name)]
-        others = [name for name in changed if name not in loaded]
+        loaded = [name for name in {*edited, *again}.difference(unread) if codes.is_loaded(name)]
+        others = [name for name in (*edited, *unread) if name not in loaded]
         changes = self._renew_groups(loaded, by_itself=by_itself)
         codes.begin_again(others)
         self._host.outlook.retry_hooks(others)

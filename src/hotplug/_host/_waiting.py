@@ -70,7 +70,7 @@ class Waiting:
         if not (
             {name: seat.status.record for name, seat in wanted.items()}
             == {name: plugin.seat.status.record for name, plugin in mine.items()}
-            and not codes.edited(loaded)
+            and not any(codes.edited(loaded))
         ):
             return False
         for name, plugin in mine.items():

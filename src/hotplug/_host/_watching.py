@@ -48,6 +48,7 @@ class Watching:
         self._turn: Final = threading.Condition()
         self._hints: set[Hashable] = set()
         self._due: float | None = None
+        self._is_doubtful = False
         self._ended = False
         self._arming: Final = threading.Lock()
         self._watched: frozenset[Root] = frozenset()
@@ -67,14 +68,19 @@ class Watching:
         self.rearm()
 
     def rearm(self) -> None:
-        """What is to be watched may be something else by now; what is new, back or gone counts as changed."""
+        """
+        What is to be watched may be something else by now.
+
+        What is new, or back, counts as changed. Where something is gone, it is time to look again: it may
+        have been there before and after, whenever the watcher looked.
+        """
         with self._arming:
             roots = tuple(self._roots())
             self._watcher.follow(roots)
             before, self._watched = self._watched, frozenset(roots)
-            changed = self._watched ^ before
-        if changed:
-            self._hear(frozenset(root.key for root in changed))
+            new, gone = self._watched - before, before - self._watched
+        if new or gone:
+            self._hear(frozenset(root.key for root in new), look_again=bool(gone))
 
     @property
     def is_here(self) -> bool:
@@ -101,9 +107,10 @@ class Watching:
         self._thread.join(END_LIMIT)
         return self._thread.name if self._thread.is_alive() else None
 
-    def _hear(self, keys: frozenset[Hashable]) -> None:
+    def _hear(self, keys: frozenset[Hashable], *, look_again: bool = False) -> None:
         with self._turn:
             self._hints |= keys
+            self._is_doubtful |= look_again
             self._turn.notify_all()
 
     def _run(self) -> None:
@@ -129,8 +136,9 @@ class Watching:
             if self._ended:
                 return None
             hints, self._hints = frozenset(self._hints), set()
+            self._is_doubtful &= bool(hints)
             return hints
 
     @property
     def _is_due(self) -> bool:
-        return self._due is not None and time.monotonic() >= self._due
+        return self._is_doubtful or (self._due is not None and time.monotonic() >= self._due)

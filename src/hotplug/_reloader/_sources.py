@@ -25,6 +25,8 @@ __all__ = ["Code", "Ground", "Source", "SourceLoader", "Sources", "read_source",
 _BLOCK: Final = 1 << 18
 _RACY: Final = 2_000_000_000
 """Nanoseconds: of what changed this shortly ago, the coarsest clocks would not tell the next change."""
+_SAVING: Final = 100_000_000
+"""Nanoseconds: who empties a file to write it anew is not gone from it longer, but for the slowest."""
 
 _Stamp = tuple[int, int, int, int, int]
 
@@ -112,10 +114,12 @@ class Sources:
         by_name: Mapping[str, Source],
         before: Sources | None = None,
         stamps: Mapping[str, _Stamp] = MappingProxyType({}),
+        emptied_at: int = 0,
     ) -> None:
         self.by_name: Final = dict(by_name)
         self.tops: Final = frozenset(name.partition(".")[0] for name in by_name)
         self._stamps: Final = stamps
+        self._emptied_at: Final = emptied_at
         self._known: Final = {source.path: source for source in by_name.values()}
         known = {} if before is None else {path: before.at(path) for path in before.paths}
         self.changed: Final = frozenset(
@@ -135,6 +139,7 @@ class Sources:
         """
         found: dict[str, Source] = {}
         stamps: dict[str, _Stamp] = {}
+        emptied_at = 0
         now = time.time_ns()
         for name, path in ground.sources().items():
             with contextlib.suppress(OSError):  # who imports it is told
@@ -142,10 +147,17 @@ class Sources:
                 source = None if before is None else before.at(path)
                 if source is None or before is None or before.stamp_at(path) != stamp:
                     source = read_source(path, source, with_time=with_times)
+                    if before is not None and before.at(path) is not None and not source.text:
+                        emptied_at = max(emptied_at, _stamp_of(path)[0])
                 found[name] = source
                 if max(stamp[:2]) < now - _RACY:
                     stamps[path] = stamp
-        return cls(found, before, stamps)
+        return cls(found, before, stamps, emptied_at)
+
+    @property
+    def are_being_saved(self) -> bool:
+        """Whether a file that said something was emptied this moment: it may be about to be written."""
+        return 0 <= time.time_ns() - self._emptied_at < _SAVING
 
     def stamp_at(self, path: str) -> _Stamp | None:
         """How the file at *path* looked, if it looks otherwise when it is another."""
