@@ -111,6 +111,35 @@ def test_what_nobody_signed_is_believed_after_a_while(hot, look, monkeypatch):
     assert believed(look()) == ["a 1.0"]
 
 
+def test_what_loses_its_signature_is_being_removed(hot, look, monkeypatch):
+    """
+    Without RECORD and INSTALLER it looks like what nobody installed; for a moment it is what it was.
+    """
+    info = hot.one("a", thing())
+    before = look()
+    (info / "RECORD").unlink()
+    (info / "INSTALLER").unlink()
+    belief = look()
+    assert belief.records == before.records
+    assert 0 < belief.again_in <= 0.25
+    monkeypatch.setattr(_installs, "UNSIGNED", 0.0)
+    assert (believed(look()), look().again_in) == (["a 1.0"], None)
+
+
+def test_code_of_an_installation_is_not_followed_by_itself(hot):
+    """
+    A hint that its code was edited, as of a plain distribution, renews nothing that was installed.
+    """
+    info = hot.one("a", thing("1"))
+    with hot.host() as host:
+        assert hot.do(host, "a") == 1
+        for name in ("RECORD", "INSTALLER"):
+            (info / name).unlink()
+        (hot.site.folder / "acme_a.py").write_text(thing("2"))
+        host.follow_hints([("code", "acme-a")])
+        assert (hot.do(host, "a"), hot.status(host, "things/a").generation) == (1, 1)
+
+
 def test_what_is_away_for_a_moment_is_there(hot, look, monkeypatch):
     """
     What was installed and is not there any more is believed to be gone when it has stayed away.

@@ -123,6 +123,12 @@ class Codes:
         code = self.present(distribution)
         return code is not None and self.ground(code.record).sort != "installed"
 
+    def was_installed(self, distribution: str) -> bool:
+        """Whether what runs of it was installed: what comes in its place is another installation."""
+        code = self.present(distribution)
+        generation = None if code is None else code.generation
+        return generation is not None and generation.territory.sort == "installed"
+
     def begin_again(self, distributions: Iterable[str]) -> None:
         """Of *distributions* nothing works: who asks for them next finds what is there by then."""
         for name in distributions:
@@ -144,9 +150,9 @@ class Codes:
     @property
     def vanished(self) -> list[str]:
         """Those whose code runs, and is not where it was edited: moved away, or being checked out."""
-        loaded = [code for code in self._present.values() if self.is_text_known(code.name)]
-        grounds = ((code.name, self.ground(code.record)) for code in loaded)
-        return [name for name, ground in grounds if ground.sort != "installed" and not ground.roots]
+        loaded = [code for code in self.everyone if self.is_text_known(code.name)]
+        followed = [code for code in loaded if not self.was_installed(code.name)]
+        return [code.name for code in followed if not self.ground(code.record).roots]
 
     def is_text_known(self, distribution: str) -> bool:
         """Whether what runs of it was read here, so that an edit of it can be told."""

@@ -170,7 +170,8 @@ class Following:
         changes, wait, doubt = Changes(), None, self._host.lookout.doubt
         if doubt.left is not None or any(sort == CONFIG for sort, _ in hints):
             changes = self._follow_configuration()
-        edited = {name for sort, name in hints if sort == CODE}
+        # An installation that is just being replaced looks like a plain distribution at times.
+        edited = {name for sort, name in hints if sort == CODE and not self._host.codes.was_installed(name)}
         if self._is_waiting or not hints or any(sort == SITE for sort, _ in hints):
             known = self._host.outlook.problems
             wait = self.look(fresh=True)
@@ -187,10 +188,10 @@ class Following:
         return min((each for each in (wait, doubt.left, absence) if each is not None), default=None)
 
     def _gone_or_back(self) -> set[str]:
-        """Those whose code is away since the last look, unless somebody said so, and those that are back."""
+        """Those whose code is away, unless that was said, and those that are back since the last look."""
         before, self._vanished = self._vanished, set(self._host.codes.vanished)
         refusals = self._host.follower.refusals
-        gone = {name for name in self._vanished - before if not refusals.together_with([name])}
+        gone = {name for name in self._vanished if not refusals.together_with([name])}
         return gone | (before - self._vanished)
 
     def _follow_configuration(self) -> Changes:

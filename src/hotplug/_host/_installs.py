@@ -76,7 +76,8 @@ class Installs:
             former = self._believed.get(name)
             fresh = {record: _discovery.stamp(record) for record in records}
             found = self._installation(records[0].path, strict=records[0].path in rivalled)
-            wait = _wait(found, now) if _lies_in_a_folder(records[0]) else None
+            was_signed = records[0].path in self._known
+            wait = _wait(found, now, was_signed) if _lies_in_a_folder(records[0]) else None
             if wait is None:
                 believed[name] = records
                 stamps.update(fresh)
@@ -147,10 +148,14 @@ def _lies_in_a_folder(record: PluginRecord) -> bool:
     return os.path.isdir(os.path.dirname(record.path))  # noqa: PTH112, PTH120 - as the record spells it
 
 
-def _wait(found: Installation, now: float) -> float | None:
-    """Seconds until it may be something else than *found*; None: that is believed."""
+def _wait(found: Installation, now: float, was_signed: bool = False) -> float | None:
+    """
+    Seconds until it may be something else than *found*; None: that is believed.
+
+    What *was_signed* by an installer, and shows no trace of one, is just being removed or replaced.
+    """
     age = max(0.0, now - found.changed_at)
-    if found.state == "unconfirmed" and age < UNSIGNED:
+    if (found.state == "unconfirmed" or (was_signed and found.state == "foreign")) and age < UNSIGNED:
         return UNSIGNED - age
     if found.state == "gone":
         return 0.05
