@@ -38,7 +38,7 @@ __all__ = ["Following"]
 _log = logging.getLogger("hotplug.host")
 
 ABSENT: Final = 1.0
-"""Seconds after which code that is away is looked for again, should nothing tell of it."""
+"""Seconds after which code that was moved away, or back, is looked for again, should nothing tell of it."""
 
 
 class Following:
@@ -52,6 +52,7 @@ class Following:
         self._activations: Final = Activations()
         self._is_waiting = False
         self._vanished: set[str] = set()
+        self._is_moving = False
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -183,13 +184,14 @@ class Following:
         self._host.follower.waiting.look_again()
         # Where only text was edited, there is nothing else to watch than before.
         self._settled(changes, by_itself=True, rearm=any(sort != CODE for sort, _ in hints) or not hints)
-        # What was away when it was looked at, and back before the watcher looked, no hint tells of.
-        absence = ABSENT if self._vanished else None
+        # What came or went just when this looked, and back before the watcher did, no hint tells of.
+        absence = ABSENT if self._is_moving else None
         return min((each for each in (wait, doubt.left, absence) if each is not None), default=None)
 
     def _gone_or_back(self) -> set[str]:
         """Those whose code is away, unless that was said, and those that are back since the last look."""
         before, self._vanished = self._vanished, set(self._host.codes.vanished)
+        self._is_moving = bool(before or self._vanished)
         refusals = self._host.follower.refusals
         gone = {name for name in self._vanished if not refusals.together_with([name])}
         return gone | (before - self._vanished)
