@@ -784,3 +784,16 @@ def test_followers_come_after_what_they_need(hot):
         "acme-a",
         "acme-b",
     )
+
+
+@pytest.mark.parametrize("name", ["hotplug", "acme-other"])
+def test_hotplug_itself_is_never_renewed(hot, name):
+    """
+    What is required and lies where it is edited is followed, but not what hosts and plugins have in common.
+    """
+    hot.plain(name, files={"acme_other.py": ""})
+    user(hot, requires=[name], code=thing("1"))
+    with hot.host(path=None) as host:
+        assert hot.do(host, "user") == 1
+        needed = {record.distribution for record in host.codes.relations.needs("acme-user")}
+    assert needed == {name} - {"hotplug"}

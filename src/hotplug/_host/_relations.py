@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Relations"]
 
+CONTRACT: Final = "hotplug"
+"""Whatever way it is installed: what hosts and plugins have in common cannot be two."""
+
 
 class Relations:
     """
@@ -109,6 +112,8 @@ class Relations:
 
     def _record(self, name: str) -> PluginRecord | None:
         """Of what may change in a running process: a plugin's distribution, or an editable one."""
+        if name == CONTRACT:
+            return None
         record = self._plugins.get(name)
         if record is not None:
             return record
