@@ -14,7 +14,7 @@ import pytest
 
 import hotplug
 from hot import HEAD, hots, thing, until, watching
-from hotplug._host import _doubt, _watching
+from hotplug._host import _doubt, _renewing, _watching
 from hotplug.errors import HostError, PluginError
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -136,6 +136,28 @@ def test_who_closes_in_the_middle_of_a_hanging_import(hot, monkeypatch):
     finally:
         hot.acme.gate.set()
         until(lambda: not [t for t in threading.enumerate() if t.name.startswith("hotplug reload")])
+
+
+@pytest.mark.parametrize("what", ["edit", "close"])
+def test_a_hanging_import_holds_up_nobody(hot, monkeypatch, what):
+    """
+    An import that hangs is given up for the edit that mends it, and for the end; its thread is named.
+    """
+    monkeypatch.setattr(_renewing, "BRIEF", 0.05)
+    plain(hot)
+    host = hot.host("[host]\nload_timeout = 600")
+    with host, watching(host):
+        assert hot.do(host, "p") == 1
+        hot.edit("acme-p", "acme_p/part.py", f"{HEAD}log.append('hangs')\ngate.wait()\nMARK = 2\n")
+        until(lambda: "hangs" in hot.log)
+        if what == "edit":
+            hot.edit("acme-p", "acme_p/part.py", "MARK = 3\n")
+            until(lambda: hot.do(host, "p") == 3)
+            until(lambda: hot.status(host, "things/p").error == "")
+        report = host.close()
+    hot.acme.gate.set()
+    until(lambda: not [t for t in threading.enumerate() if t.name.startswith("hotplug reload")])
+    assert report.threads == ("hotplug reload: acme-p",)
 
 
 def test_who_closes_while_a_listener_hangs(hot, monkeypatch):

@@ -23,6 +23,7 @@ T = TypeVar("T")
 _log = logging.getLogger("hotplug.host")
 
 END_LIMIT: Final = 5.0  # seconds that the tasks of an owned loop have to end
+LOOK: Final = 0.05  # seconds between two looks whether what is waited for is wanted still
 GRACE: Final = 5.0  # seconds that cancelled plugin code has to clean up before it is left behind
 
 
@@ -64,9 +65,9 @@ class _Errand(Generic[T]):
         finally:
             self._done.set()
 
-    def wait(self, limit: float) -> T:
+    def wait(self, limit: float, given_up: Callable[[], bool] | None) -> T:
         self.thread.start()
-        if not self._done.wait(limit):
+        if not (self._done.wait(limit) if given_up is None else self._ends(limit, given_up)):
             raise Stuck(self.thread.name, limit)
         self.thread.join()
         if self._error is not None:
@@ -76,17 +77,25 @@ class _Errand(Generic[T]):
                 self._error = None  # the traceback refers to this frame: do not make a circle
         return self._result.pop()
 
+    def _ends(self, limit: float, given_up: Callable[[], bool]) -> bool:
+        until = time.monotonic() + limit
+        while (left := until - time.monotonic()) > 0 and not given_up():
+            if self._done.wait(min(LOOK, left)):
+                return True
+        return self._done.is_set()
 
-def within(limit: float, call: Callable[[], T], name: str) -> T:
+
+def within(limit: float, call: Callable[[], T], name: str, given_up: Callable[[], bool] | None = None) -> T:
     """
     What *call* returns or raises, if it comes back within *limit* seconds; else `Stuck`.
 
-    It runs in a daemon thread of its own, called *name*, with the caller's context variables. Who asks
-    from such a thread has it run there: somebody waits for the whole already.
+    So it is as soon as *given_up* says yes, which is asked now and then. The call runs in a daemon thread of
+    its own, called *name*, with the caller's context variables. Who asks from such a thread has it run there:
+    somebody waits for the whole already.
     """
     if _here.is_errand:
         return call()
-    return _Errand(call, name).wait(limit)
+    return _Errand(call, name).wait(limit, given_up)
 
 
 class HomeLoop:

@@ -136,7 +136,8 @@ class Follower:
         def check(publication: Publication, exchange: Exchange) -> None:
             # All in one thread: to begin another takes a while where others compute.
             if renewal.codes:
-                behind_limit(self._host.load_timeout, load, renewal.codes[0].record)
+                is_outdated = functools.partial(self._host.lookout.is_outdated, names)
+                behind_limit(self._host.load_timeout, load, renewal.codes[0].record, is_outdated)
             if whole:
                 self._check_configured(publication)
             stay = [*others, *(plugin for plugin in publication.listed if plugin.stands)]

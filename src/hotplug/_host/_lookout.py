@@ -16,7 +16,7 @@ from hotplug._records import Problem
 from hotplug.errors import ConfigError, HostError, HotplugError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from hotplug._host._host import Host
     from hotplug._host._watching import Watching
@@ -44,6 +44,7 @@ class Lookout:
         self._is_over = False
         self._watching: Watching | None = None
         self._ending: Watching | None = None
+        self._last: Watching | None = None
         self._watched: tuple[Root, ...] = ()
         self.edits: Final = Edits()
         self.doubt: Final = Doubt()
@@ -62,7 +63,7 @@ class Lookout:
                 raise HostError("watch(): the host is closed")
             self._users += 1
             if self._watching is None:
-                self._watching = Watching(self._host.follow_hints, self._roots)
+                self._watching = self._last = Watching(self._host.follow_hints, self._roots)
                 self._watching.begin()
         undone = threading.Lock()
 
@@ -91,6 +92,12 @@ class Lookout:
         """What there is to be watched may be something else by now."""
         if (watching := self._watching) is not None:
             watching.rearm()
+
+    def is_outdated(self, distributions: Iterable[str]) -> bool:
+        """Whether what is just followed, of *distributions*, is another by now, or not wanted any more."""
+        watching = self._last
+        hints = ((CODE, name) for name in distributions)
+        return watching is not None and watching.is_here and watching.has_news(hints)
 
     # -- what to watch -----------------------------------------------------------------------------
 

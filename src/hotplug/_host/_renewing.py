@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from hotplug._lifecycle import Stuck, within
 from hotplug._loader import behind_wall
@@ -28,6 +29,8 @@ __all__ = [
     "stage",
 ]
 
+BRIEF: Final = 1.0
+"""Seconds that an import may take, whatever is edited meanwhile."""
 _NOT_BY_CHOICE = frozenset({"refused", "blocked", "conflict", "broken"})
 
 
@@ -48,13 +51,28 @@ def refuse_what_may_not_come(seat: Seat) -> None:
         raise RestartRequired(why, status.record, remedy=status.remedy)
 
 
-def behind_limit(limit: float, load: Callable[[], None], record: PluginRecord) -> None:
-    """*load*, for *limit* seconds at most; then it is a `PluginTimeoutError` of *record*."""
+def behind_limit(
+    limit: float, load: Callable[[], None], record: PluginRecord, is_outdated: Callable[[], bool]
+) -> None:
+    """
+    *load*, for *limit* seconds at most; then it is a `PluginTimeoutError` of *record*.
+
+    What takes longer than `BRIEF` is given up as soon as it *is_outdated*.
+    """
+    began = time.monotonic()
+
+    def given_up() -> bool:
+        return time.monotonic() - began > BRIEF and is_outdated()
+
     try:
-        within(limit, load, f"hotplug reload: {record.distribution}")
+        within(limit, load, f"hotplug reload: {record.distribution}", given_up)
     except Stuck as stuck:
         remedy = f"its thread {stuck.thread!r} is left behind; see what it waits for, or raise load_timeout"
-        raise PluginTimeoutError("reload", limit, record, remedy=remedy, thread=stuck.thread) from None
+        took = time.monotonic() - began
+        doing, limit = (
+            ("reload", limit) if took >= limit else ("reload, before there was news,", round(took, 1))
+        )
+        raise PluginTimeoutError(doing, limit, record, remedy=remedy, thread=stuck.thread) from None
 
 
 def stage(publication: Publication) -> None:

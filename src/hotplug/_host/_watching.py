@@ -87,6 +87,11 @@ class Watching:
         """Whether the caller is the thread that follows."""
         return threading.current_thread() is self._thread
 
+    def has_news(self, keys: Iterable[Hashable]) -> bool:
+        """Whether it is to end, or a hint of one of *keys* came since *follow* was called."""
+        with self._turn:
+            return self._ended or not self._hints.isdisjoint(keys)
+
     def report(self) -> WatchReport:
         """How watching goes."""
         return self._watcher.report()
