@@ -271,7 +271,7 @@ CLOSINGS = {
     "presses Ctrl-C": ("def close(self): raise KeyboardInterrupt", "KeyboardInterrupt"),
     "presses Ctrl-C later": ("async def aclose(self): raise KeyboardInterrupt", "KeyboardInterrupt"),
     "cancels itself": ("async def aclose(self): raise asyncio.CancelledError", "CancelledError"),
-    "hangs": ("async def aclose(self): await asyncio.Event().wait()", "did not finish within 0.05 s"),
+    "hangs": ("async def aclose(self): await asyncio.Event().wait()", "did not finish within 0.3 s"),
     "hides": ("@property\ndef close(self): raise SystemExit('hidden')", "hidden"),
     "hides everything": ("def __getattr__(self, name): raise RuntimeError(name)", "aclose"),
     "gives something to await": (
@@ -291,7 +291,7 @@ def test_what_does_not_close_holds_up_nobody(acme, name):
     for good in ("first", "last"):
         acme.plugin(good, "def close(self): log.append(type(self).__module__)")
 
-    with acme.host("[host]\ndrain_timeout = 0.05") as host:
+    with acme.host("[host]\ndrain_timeout = 0.3") as host:
         for key in ("first", "bad", "last"):
             host.registry("things").get(key)
     report = host.close()
@@ -319,7 +319,7 @@ def test_a_thread_stuck_in_close_is_named(acme):
     """
     acme.plugin("bad", "def close(self): gate.wait(20)")
 
-    with acme.host("[host]\ndrain_timeout = 0.05") as host:
+    with acme.host("[host]\ndrain_timeout = 0.3") as host:
         host.registry("things").get("bad")
     report = host.close()
     stuck = [thread for thread in threading.enumerate() if thread.name in report.threads]
@@ -336,7 +336,7 @@ def test_a_thread_stuck_in_an_import_is_named_until_it_ends(acme):
     """
     acme.plugin("slow", head="gate.wait(20)")
 
-    with acme.host("[host]\nload_timeout = 0.05") as host:
+    with acme.host("[host]\nload_timeout = 0.3") as host:
         with pytest.raises(PluginTimeoutError):
             host.registry("things").get("slow")
         acme.environment.uninstall("acme-slow")
@@ -353,7 +353,7 @@ def test_a_constructor_that_hangs_is_not_tried_again(acme):
     """
     acme.plugin("slow", "def __init__(self):\n    log.append('tried')\n    gate.wait(20)")
 
-    with acme.host("[host]\nload_timeout = 0.1") as host:
+    with acme.host("[host]\nload_timeout = 0.3") as host:
         for _ in range(3):
             with pytest.raises(PluginTimeoutError, match="construction did not finish"):
                 host.registry("things").get("slow")
@@ -378,7 +378,7 @@ def test_a_stuck_plugins_error_does_not_grow(acme):
         return count
 
     depths, errors = [], set()
-    with acme.host("[host]\nload_timeout = 0.05") as host:
+    with acme.host("[host]\nload_timeout = 0.3") as host:
         for _ in range(6):
             with pytest.raises(PluginTimeoutError) as caught:
                 host.registry("things").get("slow")
@@ -401,9 +401,7 @@ def test_settings_that_hang_are_given_up(acme):
         "  def __post_init__(self): gate.wait(20)",
     )
 
-    with acme.host(
-        "[host]\nload_timeout = 0.05\n[things.slow]\nsettings = { width = { value = 1 } }"
-    ) as host:
+    with acme.host("[host]\nload_timeout = 0.3\n[things.slow]\nsettings = { width = { value = 1 } }") as host:
         with pytest.raises(PluginTimeoutError):
             host.registry("things").get("slow")
         acme.gate.set()
@@ -529,7 +527,7 @@ def test_a_plugin_that_blocks_the_home_loop_is_given_up(acme, monkeypatch):
     monkeypatch.setattr("hotplug._host._running.TURN", 0.1)
     acme.plugin("bad", "async def start(self): gate.wait(20)", group="acme.engines")
 
-    with acme.host("[host]\nload_timeout = 0.1\ndrain_timeout = 0.1\n[engines.bad]") as host:
+    with acme.host("[host]\nload_timeout = 0.3\ndrain_timeout = 0.1\n[engines.bad]") as host:
         status = acme.state(host, "engines/bad")
         home = host.home
         monkeypatch.setattr(home, "close", lambda: type(home).close(home, 0.2))

@@ -481,7 +481,7 @@ def test_hooks_that_hang_are_not_tried_for_somebody_elses_sake(hot):
     Hooks that did not come back in time are left alone until somebody asks for them to be tried again.
     """
     hot.install("acme-p", files=files("old", made="log.append('made'); gate.wait(20)"), **ONLY)
-    with hot.host("[host]\nload_timeout = 0.05") as host:
+    with hot.host("[host]\nload_timeout = 0.3") as host:
         assert hot.status(host, "hooks/h").state == "timed_out"
         follow(hot, host, "watch")
         assert hot.log == ["made"]

@@ -123,7 +123,7 @@ def test_a_circle_is_each_ones_failure(world):
         ("raise OSError('no port')", "no port"),
         ("raise SystemExit(4)", "SystemExit"),
         ("raise asyncio.CancelledError", "CancelledError"),
-        ("await asyncio.Event().wait()", "did not finish within 0.05 s"),
+        ("await asyncio.Event().wait()", "did not finish within 0.3 s"),
     ],
 )
 def test_what_does_not_start_is_failed(world, starting, text):
@@ -133,7 +133,7 @@ def test_what_does_not_start_is_failed(world, starting, text):
     world.engine("bad", starting=starting)
     world.engine("good")
 
-    with world.host("[host]\nload_timeout = 0.05\n[engines.bad]\n[engines.good]\n") as host:
+    with world.host("[host]\nload_timeout = 0.3\n[engines.bad]\n[engines.good]\n") as host:
         [bad] = [status for status in host.plugins if status.key == "bad"]
 
         assert steps(world.log) == [("start", "good")]

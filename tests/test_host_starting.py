@@ -90,7 +90,7 @@ def test_what_hung_is_not_tried_again_for_somebody_elses_sake(hot):
     """
     body = "def __init__(self): log.append('a'); gate.wait(20)\n"
     engine(hot, "a", body + "async def start(self): ...\nasync def stop(self): ...")
-    with hot.host(f"[host]\nload_timeout = 0.05\n{config('a')}") as host:
+    with hot.host(f"[host]\nload_timeout = 0.3\n{config('a')}") as host:
         assert hot.status(host, "engines/a").state == "timed_out"
         engine(hot, "b")
         hint(hot, host)

@@ -909,7 +909,7 @@ def test_apply_gives_up_what_does_not_connect(acme):
         group="acme.engines",
     )
 
-    with acme.host("[host]\nload_timeout = 0.05") as host:
+    with acme.host("[host]\nload_timeout = 0.3") as host:
         with pytest.raises(PluginError, match="start did not finish"):
             host.apply(acme.parse("[engines.hangs]"))
 
