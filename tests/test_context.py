@@ -35,6 +35,16 @@ def test_the_other_ids_are_text_too(name, value):
         UserExecutionContext("ada", **{name: value})
 
 
+@pytest.mark.parametrize("value", ["x" * 1025, "half \ud800"])
+def test_ids_can_be_written_down(value):
+    """
+    What is no text, or goes on for ever, names nobody: it would end whoever writes it down.
+    """
+    assert UserExecutionContext("é" * 1024).user_id == "é" * 1024
+    with pytest.raises(InvalidContextError, match="thread_id"):
+        UserExecutionContext("ada", thread_id=value)
+
+
 def test_ids_are_made_where_none_are_given():
     """
     Run and request ids are fresh for each context; there need be no thread.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["UserExecutionContext"]
 
 MAX_DEPTH: Final = 10
+MAX_LENGTH: Final = 1024
+"""Characters of an id: they go with every event."""
 
 
 def _fresh_id() -> str:
@@ -65,6 +67,13 @@ def _refuse_blank(name: str, value: object) -> None:
         raise InvalidContextError(f"{name} must be a str, not {type(value).__name__}")
     if not value.strip():
         raise InvalidContextError(f"{name} must not be blank")
+    if len(value) > MAX_LENGTH:
+        raise InvalidContextError(f"{name} has {len(value)} characters, and {MAX_LENGTH} are allowed")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:  # half a character, as JSON may hold it
+            raise InvalidContextError(f"{name} is no text: {error.reason} at {error.start}") from None
 
 
 def _deep_copy(metadata: object) -> dict[str, Any]:
