@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from hotplug.errors import InvalidContextError
 from hotplug.events._core import Core, wake
 from hotplug.events._names import GAP, NOTHING
-from hotplug.events._words import CursorStats, Event, HubStats, event_of, serialised
+from hotplug.events._words import CursorStats, Event, HubStats, blame, event_of, serialised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["EventCursor", "EventEmitter", "EventHub"]
 
 MARGIN: Final = 200  # bytes that may be added to a payload after it was found to fit
-LAGGING: Final = 32  # a reader so many events behind is given only the newest of each snapshot
+LAGGING: Final = 32  # a reader so many events behind is spared what a newer snapshot replaces
 
 
 class EventHub:
@@ -76,48 +76,53 @@ class EventHub:
         """
         A cursor for *context*'s user: what happens from now on, or all that came after the cursor *after*.
 
-        If something after *after* is gone already, or *after* is from another hub, the first event handed
-        out is a ``GAP``.
+        After ``start`` comes all that is known of the user. If something after *after* is gone already, or
+        *after* is from another hub, the first event handed out is a ``GAP``.
         """
         core = self._core
-        with core.lock:
+        with core.bank:
             ring = core.ring(context.user_id)
-            start, foreign = core.place(ring, after)
-            cursor = EventCursor(core, ring, start, foreign=foreign)
-            ring.cursors.add(cursor)
-            return cursor
+            with ring:
+                start, foreign = core.place(ring, after)
+                cursor = EventCursor(core, ring, start, foreign=foreign)
+                ring.cursors.add(cursor)
+                return cursor
 
     def refusal(self, payload: Mapping[str, Any]) -> str:
         """Why *payload* would become an ``ERROR`` event; empty if it would not."""
         try:
             serialised(payload, self._core.max_payload - MARGIN)
         except Exception as error:  # noqa: BLE001 - the border to the emitter's objects
-            return f"{type(error).__name__}: {error}"[:MARGIN]
+            return blame(error)[:MARGIN]
         return ""
 
     def stats(self) -> HubStats:
-        """What the hub holds and has done, at one instant."""
+        """What the hub holds and has done."""
         core = self._core
-        with core.lock:
-            rings = core.rings.values()
-            return HubStats(
-                users=len(rings),
-                cursors=sum(len(ring.cursors) for ring in rings),
-                events=sum(ring.count for ring in rings),
-                size=core.size,
-                emitted=core.emitted,
-                evicted=core.evicted,
-                errors=core.errors,
-                refused=core.refused,
-            )
+        users = cursors = events = size = 0
+        with core.bank:  # so nothing goes from one ring to another meanwhile
+            emitted, evicted, errors = core.gone_emitted, core.gone_evicted, core.gone_errors
+            for ring in tuple(core.rings.values()):  # a finalizer may add one, even now
+                with ring:
+                    users += 1
+                    cursors += len(ring.cursors)
+                    events += ring.count
+                    size += ring.size
+                    emitted += ring.emitted
+                    evicted += ring.evicted
+                    errors += ring.errors
+            return HubStats(users, cursors, events, size, emitted, evicted, errors, core.refused)
 
     def close(self) -> None:
         """Take no more events. Cursors hand out what is left, then end. Idempotent."""
         core = self._core
-        with core.lock:
+        with core.bank:
             core.closed = True
-            asleep = [ring.take_sleepers() for ring in core.rings.values()]
-        for sleepers in asleep:
+            rings = tuple(core.rings.values())
+        for ring in rings:
+            with ring:
+                ring.room = -1  # nothing fits any more
+                sleepers = ring.take_sleepers()
             wake(sleepers)
 
 
@@ -127,7 +132,9 @@ class EventCursor:
 
     A context manager: leaving closes it. What was lost before it could be handed out is told by one
     ``GAP`` event (``missed``: how many, or None after a change of epoch) at the next reading. A reader
-    far behind gets only the newest of the snapshot events of a run. Thread-safe.
+    far behind is spared what a newer snapshot of the same run's state or messages replaces. One so far
+    behind that even the end of a run, the result of a tool or an error has to be given up before it came
+    for it is closed: its last event is a ``GAP`` with the reason ``too slow``. Thread-safe.
     """
 
     def __init__(self, core: Core, ring: Ring, start: int, *, foreign: bool) -> None:
@@ -135,21 +142,51 @@ class EventCursor:
         self._ring = ring
         self._start = self._position = self._acked = start
         self._foreign = foreign
-        self._delivered = self._coalesced = self._announced = 0
+        self._delivered = self._coalesced = self._announced = self._hurried_to = 0
         self._end: int | None = None
+        self._is_too_slow = False
 
     def poll(self, max: int = 100) -> list[Event]:  # noqa: A002 - the name is the contract's
         """Up to *max* events that wait to be handed out; maybe none. Never waits."""
+        user, epoch = self._ring.user_id, self._core.epoch
+        return [event_of(user, epoch, stored) for stored in self.take(max)]
+
+    def take(self, max: int = 100) -> list[Stored]:  # noqa: A002
+        """
+        `poll`, for who sends them on: each as it is stored, its payload as JSON text.
+
+        All cursors of a user are given the same tuples, so that what is made of one can be shared.
+        """
         if max < 1:
             raise ValueError(f"max must be at least 1, not {max}")
-        core, user = self._core, self._ring.user_id
-        with core.lock:
+        core = self._core
+        with self._ring:
             if self._end is not None:
-                return []
+                return self._farewell()
             core.expire(self._ring, time.time())
             gap = self._gap()
-            taken = list(islice(self._take(), max - len(gap)))
-        return gap + [event_of(user, core.epoch, stored) for stored in taken]
+            taken = gap + list(islice(self._take(), max - len(gap)))
+        core.settle()
+        return taken
+
+    async def ready(self) -> bool:
+        """Wait until there may be something to hand out; false when nothing will come any more."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        with self._ring:
+            if self._end is not None:
+                return self._is_too_slow
+            if self._pending() or self._dropped() != self._announced:
+                return True
+            if self._core.closed:
+                return False
+            self._ring.sleepers.setdefault(loop, []).append(future)
+        self._core.settle()
+        try:
+            await future
+        finally:
+            self._forget_sleeper(loop, future)
+        return True
 
     def ack(self, cursor: str | None = None) -> str:
         """
@@ -158,7 +195,7 @@ class EventCursor:
         Where to resume after a break, as a cursor. Raises `ValueError` for a place that was not reached.
         """
         core = self._core
-        with core.lock:
+        with self._ring:
             seq = self._position if cursor is None else core.seq_of(cursor)
             if seq is None or not self._start <= seq <= self._position:
                 raise ValueError(f"{cursor!r} was not handed out by this cursor")
@@ -167,7 +204,7 @@ class EventCursor:
 
     def stats(self) -> CursorStats:
         """What became of the events so far, at one instant."""
-        with self._core.lock:
+        with self._ring:
             return CursorStats(
                 emitted=self._emitted(),
                 delivered=self._delivered,
@@ -178,13 +215,16 @@ class EventCursor:
 
     def close(self) -> None:
         """Hand out nothing more; what was pending counts as dropped. Who iterates, stops. Idempotent."""
-        with self._core.lock:
+        with self._ring as ring:
             if self._end is None:
-                self._end = self._ring.last
-            self._ring.cursors.discard(self)
-            self._core.forget_if_idle(self._ring)
-            sleepers = self._ring.take_sleepers()
+                self._end = ring.last
+            self._is_too_slow = False
+            ring.cursors.discard(self)
+            sleepers = ring.take_sleepers()
+            is_idle = not ring.count and not ring.cursors
         wake(sleepers)
+        if is_idle:
+            self._core.forget_if_idle(ring)
 
     def __aiter__(self) -> Self:
         return self
@@ -193,7 +233,7 @@ class EventCursor:
         while True:
             if events := self.poll(1):
                 return events[0]
-            if not await self._something_new():
+            if not await self.ready():
                 raise StopAsyncIteration
 
     def __enter__(self) -> Self:
@@ -204,7 +244,13 @@ class EventCursor:
     ) -> None:
         self.close()
 
-    # -- under the hub's lock ----------------------------------------------------------------------
+    # -- with the ring's lock held -----------------------------------------------------------------
+
+    def leave_behind(self, seq: int) -> None:
+        """The lasting event *seq* is given up: if it was still to be handed out, this reader is too slow."""
+        if self._end is None and self._position < seq:
+            self._end = self._ring.last
+            self._is_too_slow = True
 
     def _emitted(self) -> int:
         return (self._ring.last if self._end is None else self._end) - self._start
@@ -215,24 +261,32 @@ class EventCursor:
     def _dropped(self) -> int:
         return self._emitted() - self._delivered - self._coalesced - self._pending()
 
-    def _gap(self) -> list[Event]:
+    def _farewell(self) -> list[Stored]:
+        """What one that was closed has still to say."""
+        if not self._is_too_slow:
+            return []
+        self._is_too_slow = False
+        return self._gap("too slow")
+
+    def _gap(self, why: str = "evicted") -> list[Stored]:
         """The event that tells of what was lost since the last one, if anything was."""
         dropped = self._dropped()
         if dropped == self._announced and not self._foreign:
             return []
         missed = None if self._foreign else dropped - self._announced
-        why = "another epoch" if self._foreign else "evicted"
+        if self._foreign and why == "evicted":
+            why = "another epoch"
         self._announced, self._foreign = dropped, False
         body = serialised({"missed": missed, "reason": why}, 1024)
-        stored = (self._position, GAP, body, None, None, time.time())
-        return [event_of(self._ring.user_id, self._core.epoch, stored)]
+        return [(self._position, GAP, body, None, None, time.time())]
 
     def _take(self) -> Iterator[Stored]:
         ring = self._ring
-        lagging = self._pending() > LAGGING
+        if self._pending() > LAGGING:
+            self._hurried_to = ring.last  # not to be left before: a delta is nothing without its snapshot
         for stored in ring.since(self._position):
             self._position = stored[0]
-            if lagging and ring.is_superseded(stored):
+            if stored[0] <= self._hurried_to and ring.is_superseded(stored):
                 self._coalesced += 1
             else:
                 self._delivered += 1
@@ -240,27 +294,9 @@ class EventCursor:
 
     # -- waiting -----------------------------------------------------------------------------------
 
-    async def _something_new(self) -> bool:
-        """Wait until there may be something to hand out; false when nothing will come any more."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        with self._core.lock:
-            if self._end is not None:
-                return False
-            if self._pending() or self._dropped() != self._announced:
-                return True
-            if self._core.closed:
-                return False
-            self._ring.sleepers.setdefault(loop, []).append(future)
-        try:
-            await future
-        finally:
-            self._forget_sleeper(loop, future)
-        return True
-
     def _forget_sleeper(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
         """A reader that gave up waiting leaves nothing behind, though nothing may ever happen."""
-        with self._core.lock:
+        with self._ring:
             waiting = self._ring.sleepers.get(loop)
             if waiting and future in waiting:
                 waiting.remove(future)

@@ -14,6 +14,7 @@ __all__ = [
     "LASTING",
     "NOTHING",
     "OVERHEAD",
+    "REPLACED_BY",
     "RUN_ERROR",
     "RUN_FINISHED",
     "RUN_STARTED",
@@ -34,10 +35,20 @@ TOOL_CALL_RESULT: Final = "TOOL_CALL_RESULT"
 GAP: Final = "GAP"
 ERROR: Final = "ERROR"
 
-# What outlasts ordinary events in a full ring.
-LASTING: Final = frozenset({RUN_STARTED, RUN_FINISHED, RUN_ERROR, TOOL_CALL_RESULT, ERROR})
-# Where a newer one of the same run makes the older ones worthless.
-SNAPSHOTS: Final = frozenset({"STATE_SNAPSHOT", "MESSAGES_SNAPSHOT", "ACTIVITY_SNAPSHOT"})
+# What outlasts ordinary events in a full ring: where runs begin and end, and what tools found.
+LASTING: Final = frozenset(
+    {RUN_STARTED, RUN_FINISHED, RUN_ERROR, TOOL_CALL_RESULT, ERROR}
+    | {"SUBAGENT_STARTED", "SUBAGENT_FINISHED", "SUBAGENT_ERROR"}
+)
+# What a newer snapshot of the same run makes worthless. Not so of activities: a run has many.
+REPLACED_BY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "MESSAGES_SNAPSHOT": "MESSAGES_SNAPSHOT",
+        "STATE_DELTA": "STATE_SNAPSHOT",
+        "STATE_SNAPSHOT": "STATE_SNAPSHOT",
+    }
+)
+SNAPSHOTS: Final = frozenset(REPLACED_BY.values())
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 OVERHEAD: Final = 256  # bytes that a stored event takes besides its payload, roughly

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, cast
 import msgspec
 
 from hotplug.events._frozen import frozen
-from hotplug.events._names import NOTHING
+from hotplug.events._names import ERROR, NOTHING
 
 __all__ = [
     "CursorStats",
@@ -19,8 +19,12 @@ __all__ = [
     "EventSink",
     "HubStats",
     "Stored",
+    "blame",
     "complaint",
+    "decoded",
+    "encode",
     "event_of",
+    "name_of",
     "serialised",
 ]
 
@@ -28,7 +32,10 @@ __all__ = [
 # richer would cost more than all the rest of an emit.
 Stored = tuple[int, str, bytes, str | None, str | None, float]
 
-_encode: Final = msgspec.json.Encoder().encode
+LONGEST_NAME: Final = 200  # characters
+LONGEST_BLAME: Final = 500
+
+encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.decode
 
 
@@ -70,7 +77,7 @@ class CursorStats:
 @dataclass(frozen=True, slots=True)
 class HubStats:
     """
-    The hub at one instant: ``emitted == events + evicted``.
+    The hub, each user at one instant: ``emitted == events + evicted``.
 
     *users*, *cursors*, *events* and *size* (bytes) are what it holds now; *evicted* were given up for
     the limits, *errors* had a payload that became an ``ERROR``, *refused* came after ``close()``.
@@ -99,7 +106,7 @@ def serialised(payload: Mapping[str, Any], limit: int) -> bytes:
         return b"{}"
     if type(payload) is not dict:
         payload = _as_dict(payload)
-    body = _encode(payload)
+    body = encode(payload)
     if b"null" in body:  # how the encoder spells NaN, besides None
         _refuse_nan(msgspec.to_builtins(payload, str_keys=True))
     if len(body) > limit:
@@ -120,10 +127,41 @@ def _refuse_nan(plain: object) -> None:
             waiting.extend(cast("list[object]", value))
 
 
-def complaint(type_: str, error: Exception) -> bytes:
-    """The payload of the ``ERROR`` event that stands in for one of *type_*."""
-    text = f"the payload cannot be stored: {type(error).__name__}: {error}"
-    return _encode({"message": text[:500], "type": type_})
+def decoded(body: bytes) -> dict[str, Any]:
+    """The payload that *body* was made of."""
+    return cast("dict[str, Any]", _decode(body))
+
+
+def name_of(type_: object) -> str:
+    """The event type *type_* as a plain string, whatever string it is. Raises for what is none."""
+    if not isinstance(type_, str):
+        raise TypeError(f"the type is a {type(type_).__name__}, not a string")
+    if not 0 < len(type_) <= LONGEST_NAME:
+        raise ValueError(f"the type has {len(type_)} characters, 1 to {LONGEST_NAME} are allowed")
+    return str.encode(type_).decode()
+
+
+def blame(error: Exception) -> str:
+    """What *error* says of itself, as far as it can, in no more than `LONGEST_BLAME` characters."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the border to the emitter's objects
+        text = type(error).__name__
+    return _plain(text)[:LONGEST_BLAME]
+
+
+def complaint(type_: object, error: Exception, limit: int) -> bytes:
+    """The payload, of *limit* bytes at the most, of the ``ERROR`` event that stands in for one of *type_*."""
+    message = f"the payload cannot be stored: {blame(error)}"
+    name = _plain(type_) if isinstance(type_, str) else ""
+    longest = LONGEST_BLAME
+    while len(body := encode({"message": message[:longest], "type": name[:longest]})) > limit:
+        longest //= 2
+    return body
+
+
+def _plain(text: str) -> str:
+    return str.encode(text, errors="replace").decode()
 
 
 def _as_dict(payload: object) -> dict[str, Any]:
@@ -135,9 +173,13 @@ def _as_dict(payload: object) -> dict[str, Any]:
 def event_of(user_id: str, epoch: str, stored: Stored) -> Event:
     """The event as a reader sees it, with a payload of its own."""
     seq, type_, body, thread, run, seconds = stored
+    try:
+        payload = frozen(decoded(body))
+    except RecursionError as error:  # it was emitted from where there was more room on the stack
+        type_, payload = ERROR, frozen(decoded(complaint(type_, error, LONGEST_BLAME)))
     return Event(
         type=type_,
-        payload=frozen(_decode(body)),
+        payload=payload,
         user_id=user_id,
         thread_id=thread,
         run_id=run,
