@@ -30,6 +30,8 @@ class Plain(Tool):
     async def call(self, arguments, context):
         if set(arguments) != {"number"}:
             raise InvalidArgumentsError(f"not these: {', '.join({'number', *arguments})}")
+        if type(arguments["number"]) is not int:
+            raise InvalidArgumentsError("number: not an integer")
         return 2 * arguments["number"]
 
 
@@ -54,7 +56,7 @@ class TestBareFunction(ToolContract):
     """A bare function, which is destructive, keeps them: the suite approves its call."""
 
     def make_tool(self):
-        def wipe(what: str) -> str:
+        def wipe(what: str, times: int | None = None) -> str:
             """Wipe it."""
             return what
 
@@ -86,12 +88,19 @@ async def refuses_namelessly(self, arguments, context: UserExecutionContext) -> 
     return 4
 
 
-def is_not_async(self, arguments, context: UserExecutionContext) -> int:
+async def takes_any_type(self, arguments, context: UserExecutionContext) -> object:
+    await refuses_namelessly(self, arguments, context)
     return 4
 
 
-async def answers_with_an_object(self, arguments, context: UserExecutionContext) -> object:
-    return object()
+async def refuses_types_namelessly(self, arguments, context: UserExecutionContext) -> object:
+    if arguments != {"number": 2}:
+        raise InvalidArgumentsError("no")
+    return 4
+
+
+def is_not_async(self, arguments, context: UserExecutionContext) -> int:
+    return 4
 
 
 def answers_differently():
@@ -118,6 +127,9 @@ def answers_differently():
         ("test_it_takes_no_unknown_argument", {"call": refuses_namelessly}),
         ("test_it_misses_what_is_required", {"call": takes_anything}),
         ("test_it_misses_what_is_required", {"call": refuses_namelessly}),
+        ("test_it_takes_nothing_of_another_type", {"call": takes_any_type}),
+        ("test_it_takes_nothing_of_another_type", {"call": refuses_types_namelessly}),
+        ("test_every_protocol_can_tell_it", {"output_schema": {"$ref": "#/$defs/Nowhere"}}),
         ("test_reading_twice_reads_the_same", {"call": answers_differently()}),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
@@ -130,12 +142,27 @@ def test_a_broken_tool_fails_the_claim(claim, changes):
         getattr(broken(**changes)(), claim)()
 
 
-def test_an_answer_must_be_json():
+@pytest.mark.parametrize(
+    "answer", [object(), float("nan"), [1.5, float("inf")]], ids=["object", "nan", "inf"]
+)
+def test_an_answer_must_be_json(answer):
     """
     An answer that JSON cannot say fails the example call.
     """
-    with pytest.raises(TypeError):
-        broken(call=answers_with_an_object)().test_it_answers()
+
+    async def call(self, arguments, context: UserExecutionContext) -> object:
+        return answer
+
+    with pytest.raises(TypeError, match="cannot be said in JSON"):
+        broken(call=call)().test_it_answers()
+
+
+def test_an_answer_must_be_what_was_promised():
+    """
+    An object that is none fails, where MCP would tell it.
+    """
+    with pytest.raises(TypeError, match="promised an object, not int"):
+        broken(output_schema={"type": "object"})().test_every_protocol_can_tell_it()
 
 
 def test_being_offered_is_checked_by_the_registry(monkeypatch):

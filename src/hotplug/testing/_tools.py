@@ -11,7 +11,7 @@ from hotplug._signature import differences
 from hotplug.context import UserExecutionContext
 from hotplug.errors import InvalidArgumentsError, NotOfferedError
 from hotplug.testing._suite import Suite, claim, claim_type, refused
-from hotplug.tools import Tool, ToolRegistry, as_tool
+from hotplug.tools import Tool, ToolRegistry, as_tool, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["ToolContract"]
 
 ADA: Final = UserExecutionContext("ada")
+WRONG: Final[Mapping[str, object]] = {
+    **{name: {} for name in ("string", "integer", "number", "boolean")},
+    **dict.fromkeys(("array", "object"), 1),
+}
 LEGAL_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -80,8 +84,8 @@ class ToolContract(Suite):
         claim(tool.timeout is None or tool.timeout > 0, f"its timeout must be positive, not {tool.timeout}")
 
     def test_it_answers(self) -> None:
-        """The example call returns something that JSON can say."""
-        msgspec.to_builtins(self.call(self.example()), str_keys=True)
+        """The example call returns something that JSON can say: no nan, for example."""
+        plain(self.call(self.example()))
 
     def test_it_takes_no_unknown_argument(self) -> None:
         """An argument that is not in the schema is refused, and named."""
@@ -99,6 +103,25 @@ class ToolContract(Suite):
                 refused(tool.call(arguments, ADA), InvalidArgumentsError, f"a call without {name!r}")
             )
             claim(name in str(error), f"the error must name {name!r}: {error}")
+
+    def test_it_takes_nothing_of_another_type(self) -> None:
+        """An argument that is not of the type its schema says is refused, and named."""
+        tool = as_tool(self.make_tool())
+        for name, schema in tool.input_schema["properties"].items():
+            if schema.get("type") in WRONG:
+                arguments = {**self.example(), name: WRONG[schema["type"]]}
+                doing = f"a call with {arguments[name]!r} for {name!r}"
+                error = self.run(refused(tool.call(arguments, ADA), InvalidArgumentsError, doing))
+                claim(name in str(error), f"the error must name {name!r}: {error}")
+
+    def test_every_protocol_can_tell_it(self) -> None:
+        """Its description, and its answer as its output schema promises it, can be said in each format."""
+        tool, registry = as_tool(self.make_tool()), ToolRegistry()
+        registry.register(tool.name, tool, metadata={"offer": True})
+        exports = [registry.exported(each, ADA) for each in ("openai", "mcp")]
+        for export in exports:
+            claim(not export.problems, f"{export.format}: {'; '.join(export.problems)}")
+        exports[-1].structured(tool.name, self.call(self.example()))
 
     def test_who_is_not_offered_it_cannot_call_it(self) -> None:
         """Being there is not being offered."""

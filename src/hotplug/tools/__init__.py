@@ -8,8 +8,10 @@ A tool is a `Tool`, or any typed function: its annotations are the schema of its
 from __future__ import annotations
 
 from hotplug.tools._approvals import Approval
+from hotplug.tools._export import Export
 from hotplug.tools._functions import FunctionTool, as_tool, tool
+from hotplug.tools._plain import plain
 from hotplug.tools._registry import ToolRegistry
 from hotplug.tools._tool import Tool
 
-__all__ = ["Approval", "FunctionTool", "Tool", "ToolRegistry", "as_tool", "tool"]
+__all__ = ["Approval", "Export", "FunctionTool", "Tool", "ToolRegistry", "as_tool", "plain", "tool"]

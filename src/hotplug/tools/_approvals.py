@@ -8,15 +8,11 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from hotplug.errors import ApprovalRequiredError, InvalidArgumentsError
+from hotplug.errors import ApprovalRequiredError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hotplug.tools._tool import Tool
 
 __all__ = ["Approval", "Approvals", "Request"]
@@ -43,22 +39,18 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What somebody wants to do: the call that an approval is for."""
+    """What somebody wants to do: the call that an approval is for. *arguments* are canonical JSON."""
 
     name: str
     tool: Tool
     user_id: str
     generation: int
-    arguments: Mapping[str, Any]
+    arguments: str
 
     @property
     def arguments_hash(self) -> str:
-        """The same for the same arguments in any order. `InvalidArgumentsError` if they are not JSON."""
-        try:
-            canonical = msgspec.json.encode(self.arguments, order="deterministic")
-        except (TypeError, ValueError) as error:
-            raise InvalidArgumentsError(f"the arguments of {self.name!r} are not JSON: {error}") from None
-        return hashlib.sha256(canonical).hexdigest()
+        """The same for the same arguments."""
+        return hashlib.sha256(self.arguments.encode()).hexdigest()
 
 
 class Approvals:

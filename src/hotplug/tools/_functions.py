@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from dataclasses import replace
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeGuard, TypeVar, overload
-
-import msgspec
 
 from hotplug import _signature
 from hotplug.context import UserExecutionContext
-from hotplug.tools._slots import SLOTS
+from hotplug.tools._plain import plain
+from hotplug.tools._slots import ACCOUNT, SLOTS
 from hotplug.tools._tool import Tool
 
 if TYPE_CHECKING:
@@ -29,8 +27,8 @@ class FunctionTool(Tool, Generic[P, R]):
     A typed function as a tool; calling it directly calls the function.
 
     A parameter annotated `UserExecutionContext` is filled in and hidden from the schema. A sync
-    function runs in a daemon thread with the caller's context variables (32 at a time, in all);
-    with ``run_in_thread=False`` it runs on the event loop, and must not wait there.
+    function runs in a daemon thread with the caller's context variables (64 at a time in all, shared
+    fairly between users); with ``run_in_thread=False`` it runs on the event loop, and must not wait there.
     """
 
     def __init__(
@@ -84,9 +82,11 @@ class FunctionTool(Tool, Generic[P, R]):
         function: Callable[..., R] = self.function
         call = functools.partial(function, **given)
         if inspect.iscoroutinefunction(self.function) or not self.run_in_thread:
+            if (account := ACCOUNT.get()) is not None:
+                account.begin()
             result = call()
         else:
-            result = await SLOTS.run(call)
+            result = await SLOTS.run(context.user_id, call)
         if inspect.isawaitable(result):
             result = await result
         self._check(result)
@@ -94,12 +94,12 @@ class FunctionTool(Tool, Generic[P, R]):
 
     def _check(self, result: object) -> None:
         """Refuse what JSON cannot say, and what is not what the annotation promises."""
-        plain = msgspec.to_builtins(result, str_keys=True, enc_hook=_as_plain)
+        said = plain(result)
         if self.output_schema is None:
             return
         returns = _signature.settings_of(self.function).returns
         promised = _signature.Signature(returns.target, {"return": replace(returns, required=True)})
-        _, misfits = _signature.fit(promised, {"return": plain}, word="result")
+        _, misfits = _signature.fit(promised, {"return": said}, word="result")
         if misfits:
             where = _signature.dotted(misfits[0].path)
             raise TypeError(f"{self.name} broke its own schema, {where}: {misfits[0].why}")
@@ -170,16 +170,6 @@ def adopt(target: object) -> Tool | None:
 
 def _is_function(target: object) -> TypeGuard[Callable[..., object]]:
     return inspect.isroutine(target) or isinstance(target, functools.partial)
-
-
-def _as_plain(value: object) -> object:
-    """What msgspec does not know: paths, and models that dump themselves."""
-    if isinstance(value, PurePath):
-        return str(value)
-    dump = getattr(value, "model_dump", None)
-    if callable(dump):
-        return dump(mode="json")
-    raise TypeError(f"a {type(value).__name__} cannot be said in JSON")
 
 
 def _name_of(function: Callable[..., object]) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import uuid4
 
 from hotplug._lifecycle import WalledCall, name_and_text
 from hotplug.context import serving
 from hotplug.errors import (
     ContractError,
-    InvalidArgumentsError,
     NotOfferedError,
     NotRegisteredError,
     SchemaError,
@@ -19,20 +18,23 @@ from hotplug.errors import (
     ToolTimeoutError,
 )
 from hotplug.registry import UniversalRegistry
+from hotplug.registry._entries import owner_of
 from hotplug.tools._approvals import Approvals, Request
 from hotplug.tools._export import exported
-from hotplug.tools._functions import adopt
-from hotplug.tools._slots import CULPRIT, Stuck
+from hotplug.tools._functions import FunctionTool, adopt
+from hotplug.tools._plain import canonical
+from hotplug.tools._slots import ACCOUNT, Account, Stuck
 from hotplug.tools._tool import Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from hotplug._records import PluginRecord
     from hotplug.context import UserExecutionContext
     from hotplug.registry import Held, Undo
     from hotplug.registry._entries import Record
     from hotplug.tools._approvals import Approval
+    from hotplug.tools._export import Export, Format
 
 __all__ = ["ToolRegistry"]
 
@@ -45,7 +47,8 @@ class ToolRegistry(UniversalRegistry[Tool]):
 
     A tool registered with metadata ``{"offer": True}`` is offered to everybody, with a list of user ids
     to those, with ``False`` to nobody; without ``offer`` only read-only tools are offered. *offer_of*, if
-    set, is asked first, with the key; it answers None where it has nothing to say.
+    set, is asked first, with the key; it answers None where it has nothing to say. *discreet*, if set, takes
+    the secrets that a tool was given, by its key, out of what the tool says went wrong.
 
     A call that was given up may leave its thread behind. A tool with *max_abandoned* such threads is
     quarantined: calls are refused at once, until one of the threads comes back.
@@ -61,6 +64,7 @@ class ToolRegistry(UniversalRegistry[Tool]):
         self._approvals = Approvals()
         self._stuck = Stuck()
         self.offer_of: Callable[[str], object] | None = None
+        self.discreet: Callable[[str, str], str] | None = None
         self.max_abandoned = 8
 
     def register(
@@ -104,13 +108,13 @@ class ToolRegistry(UniversalRegistry[Tool]):
         """
         with self.hold(name) as held:
             self._refuse_unless_on_offer(held, context)
-            _refuse_unless_mapping(name, arguments)
+            said = canonical(name, arguments)
             self._refuse_if_quarantined(held)
             tool = await held.aobtain(context)
             self._refuse_unless_offered(held, tool, context)
             if tool.destructive:
-                self._approvals.use(approval, _request(held, tool, arguments, context))
-            return await self._walled(held, tool, arguments, context)
+                self._approvals.use(approval, _request(held, tool, said, context))
+            return await self._walled(held, tool, json.loads(said), context)
 
     def offered(self, context: UserExecutionContext) -> tuple[Tool, ...]:
         """
@@ -129,22 +133,41 @@ class ToolRegistry(UniversalRegistry[Tool]):
         """
         with self.hold(name) as held:
             self._refuse_unless_on_offer(held, context)
-            _refuse_unless_mapping(name, arguments)
+            said = canonical(name, arguments)
             tool = held.obtain(context)
             self._refuse_unless_offered(held, tool, context)
-            return self._approvals.give(_request(held, tool, arguments, context))
+            return self._approvals.give(_request(held, tool, said, context))
 
     def export(
         self,
-        format: Literal["openai", "mcp"],  # noqa: A002 - the name is the contract's
+        format: Format,  # noqa: A002 - the name is the contract's
         context: UserExecutionContext,
+        *,
+        strict: bool = False,
     ) -> list[dict[str, Any]]:
         """
         The tools offered to *context*'s user, as *format* describes tools, under names legal there.
 
-        Raises `DuplicateKeyError` where two names become one.
+        *strict* is for OpenAI: a tool that has a strict form gets it, others say ``"strict": False``, and
+        the log says why; `exported` has the way back from what a model makes of it. Raises
+        `DuplicateKeyError`, naming both owners, where two names become one.
         """
-        return exported(self.offered(context), format)
+        export = self.exported(format, context, strict=strict)
+        for clash in export.clashes:
+            raise clash
+        for problem in export.problems:
+            log.warning("%s", problem)
+        return list(export.descriptions)
+
+    def exported(
+        self,
+        format: Format,  # noqa: A002 - the name is the contract's
+        context: UserExecutionContext,
+        *,
+        strict: bool = False,
+    ) -> Export:
+        """`export` and the way back from what was called; where two names become one, both are changed."""
+        return exported(self.offered(context), format, strict=strict, owner_of=self._owner_of)
 
     def quarantined(self) -> tuple[str, ...]:
         """The tools that are not called now, because too many of their threads never came back."""
@@ -163,6 +186,11 @@ class ToolRegistry(UniversalRegistry[Tool]):
             raise ContractError(self.name, str(key), f"the function is no tool: {error}") from error
         made.name = key
         return made
+
+    def _owner_of(self, key: str) -> str:
+        """Whose tool *key* is, in words."""
+        record = self._snapshot().get(key)
+        return f"tool {key!r}" if record is None else f"tool {key!r} of {owner_of(record)}"
 
     def _abandoned(self, record: Record[Tool]) -> int:
         """How many threads of a quarantined tool are stuck; 0 if it is not quarantined."""
@@ -212,10 +240,13 @@ class ToolRegistry(UniversalRegistry[Tool]):
         self, held: Held[Tool], tool: Tool, arguments: Mapping[str, Any], context: UserExecutionContext
     ) -> object:
         name = held.key
+        # Not the key: what is registered or reloaded under it later does not answer for this call.
+        account = Account(self._stuck, held.record, lambda: self._refuse_if_quarantined(held))
+        # A typed function says itself when it begins: it may have to wait for a thread first.
+        account.began = type(tool) is not FunctionTool
 
         async def work() -> object:
-            # Not the key: what is registered or reloaded under it later does not answer for this call.
-            CULPRIT.set((self._stuck, held.record))
+            ACCOUNT.set(account)
             serving.set(context)
             return await tool.call(arguments, context)
 
@@ -223,17 +254,18 @@ class ToolRegistry(UniversalRegistry[Tool]):
         if outcome.state == "done":
             return outcome.value
         if outcome.state == "timed out":
-            log.error("tool %s did not answer within %s s%s", name, tool.timeout, _left(outcome.left_behind))
-            raise ToolTimeoutError(
-                f"tool {name!r} did not answer within {tool.timeout:g} s; whether it took effect is unknown",
-                outcome="UNKNOWN",
-                retryable=tool.read_only or tool.idempotent,
-            )
+            raise _timed_out(name, tool, began=account.began, goes_on=outcome.left_behind)
         if isinstance(outcome.error, ToolError):
-            raise outcome.error
+            raise self._hushed(name, outcome.error)
         incident = uuid4().hex[:8]
         log.error("tool %s failed (incident %s)", name, incident, exc_info=outcome.error)
         raise ToolError(f"tool {name!r} failed (see the log, incident {incident})")
+
+    def _hushed(self, name: str, error: ToolError) -> ToolError:
+        """*error*, whose text is for others, without what the tool has to keep to itself."""
+        if (discreet := self.discreet) is not None:
+            error.args = tuple(discreet(name, each) if isinstance(each, str) else each for each in error.args)
+        return error
 
 
 class RenamedTool(Tool):
@@ -255,17 +287,8 @@ class RenamedTool(Tool):
         return await self._tool.call(arguments, context)
 
 
-def _request(
-    held: Held[Tool], tool: Tool, arguments: Mapping[str, Any], context: UserExecutionContext
-) -> Request:
+def _request(held: Held[Tool], tool: Tool, arguments: str, context: UserExecutionContext) -> Request:
     return Request(held.key, tool, context.user_id, held.entry.generation, arguments)
-
-
-def _refuse_unless_mapping(name: str, arguments: object) -> None:
-    if not isinstance(arguments, Mapping):
-        raise InvalidArgumentsError(
-            f"the arguments of {name!r} are a JSON object (a mapping), not a {type(arguments).__name__}"
-        )
 
 
 def _not_offered(key: str, context: UserExecutionContext) -> NotOfferedError:
@@ -275,5 +298,18 @@ def _not_offered(key: str, context: UserExecutionContext) -> NotOfferedError:
     )
 
 
-def _left(behind: bool) -> str:
-    return ", and goes on" if behind else ""
+def _timed_out(name: str, tool: Tool, *, began: bool, goes_on: bool) -> ToolTimeoutError:
+    limit = f"within {tool.timeout:g} s"
+    if not began:
+        log.error("tool %s was not called: it had no turn %s", name, limit)
+        return ToolTimeoutError(
+            f"tool {name!r} was not called: too many calls are under way, and it had no turn {limit}",
+            outcome="NOT_SENT",
+            retryable=True,
+        )
+    log.error("tool %s did not answer %s%s", name, limit, ", and goes on" if goes_on else "")
+    return ToolTimeoutError(
+        f"tool {name!r} did not answer {limit}; whether it took effect is unknown",
+        outcome="UNKNOWN",
+        retryable=tool.read_only or tool.idempotent,
+    )
