@@ -128,7 +128,7 @@ def test_a_circle_is_each_ones_failure(world):
 )
 def test_what_does_not_start_is_failed(world, starting, text):
     """
-    Whatever goes wrong in starting one thing is its own status; the others start.
+    Whatever goes wrong in starting one thing is its own status, and it is stopped; the others start.
     """
     world.engine("bad", starting=starting)
     world.engine("good")
@@ -136,7 +136,7 @@ def test_what_does_not_start_is_failed(world, starting, text):
     with world.host("[host]\nload_timeout = 0.3\n[engines.bad]\n[engines.good]\n") as host:
         [bad] = [status for status in host.plugins if status.key == "bad"]
 
-        assert steps(world.log) == [("start", "good")]
+        assert sorted(steps(world.log)) == [("start", "good"), ("stop", "bad")]
         assert bad.state == "failed"
         assert text in bad.error
 
@@ -214,6 +214,7 @@ def test_a_new_one_that_does_not_start_changes_nothing(world):
         assert steps(world.log) == [
             ("start", "a"),
             ("start", "a"),
+            ("stop", "b"),
             ("stop", "a"),
             ("close", "a"),
             ("close", "b"),
@@ -235,6 +236,6 @@ def test_what_lacks_something_does_not_start(world):
     with world.host(config) as host:
         errors = {status.key: status.error for status in host.plugins}
 
-        assert steps(world.log) == [("start", "good"), ("start", "needs_good")]
+        assert [name for verb, name in steps(world.log) if verb == "start"] == ["good", "needs_good"]
         assert "it requires engines/bad, which failed" in errors["needs_bad"]
         assert "engines/goof, which is not there (did you mean 'engines/good'?)" in errors["needs_none"]

@@ -342,7 +342,8 @@ class Follower:
         """Connect and start what is new, with *others* that run; who failed, one after the other."""
         beside = publication.beside
         self.running.runs(exchange.begin())
-        yield from self.running.start(Starting([*others, *beside], beside))
+        needed = self.running.needed_by(others)
+        yield from self.running.start(Starting([*others, *beside], beside, needed))
 
     # -- running -----------------------------------------------------------------------------------
 

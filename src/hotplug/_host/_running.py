@@ -7,14 +7,15 @@ import functools
 import logging
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from hotplug._host._closing import attempt, blocked, finished, settle
 from hotplug._lifecycle import Stuck
-from hotplug.errors import PluginError
+from hotplug.errors import PluginError, PluginTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 
     from hotplug._host._host import Host
     from hotplug._host._plugin import Plugin
@@ -35,6 +36,7 @@ class Running:
         self._guard: Final = threading.Lock()
         self._running: list[Plugin] = []
         self._made: list[Plugin] = []
+        self._needs: weakref.WeakKeyDictionary[Plugin, tuple[str, ...]] = weakref.WeakKeyDictionary()
 
     @property
     def now(self) -> tuple[Plugin, ...]:
@@ -43,17 +45,41 @@ class Running:
             return tuple(self._running)
 
     def newest_first(self, plugins: Iterable[Plugin]) -> list[Plugin]:
-        """*plugins*, what started last first."""
+        """*plugins*, what started last first, and nothing before what requires it."""
         with self._guard:
             age = {plugin: index for index, plugin in enumerate([*self._made, *self._running])}
-        return sorted(plugins, key=lambda plugin: age.get(plugin, -1), reverse=True)
+            needs = dict(self._needs)
+        newest = sorted(plugins, key=lambda plugin: age.get(plugin, -1), reverse=True)
+        return _none_before_who_needs_it(newest, needs)
+
+    def needed_by(self, plugins: Iterable[Plugin]) -> set[str]:
+        """The names of what those of *plugins* that run required when they were started."""
+        with self._guard:
+            return {name for each in plugins if each in self._running for name in self._needs.get(each, ())}
+
+    def lacks(self) -> list[str]:
+        """Of those that run, who requires what stands no more."""
+        registries = self._host.registries
+        with self._guard:
+            pairs = [(each, name) for each in self._running for name in self._needs.get(each, ())]
+        return [
+            f"{each.seat.name}: requires {name}, which is not there any more"
+            for each, name in pairs
+            if name.partition("/")[2] not in registries[each.seat.kind.name]
+        ]
 
     # -- starting ----------------------------------------------------------------------------------
 
     def runs(self, plugins: Iterable[Plugin]) -> None:
         """Somebody else has started *plugins*."""
+        self._run_now(plugins)
+
+    def _run_now(self, plugins: Iterable[Plugin]) -> None:
+        """*plugins* run, each in the place of its forerunner in the order, if it has one."""
         with self._guard:
-            self._running += plugins
+            for plugin in plugins:
+                places = (at for at, each in enumerate(self._running) if each.seat.name == plugin.seat.name)
+                self._running.insert(next(places, len(self._running)), plugin)
 
     def start(self, starting: Starting) -> Iterator[tuple[Plugin, PluginError]]:
         """Start what is to start; who failed, and why, as it happens. What runs already, runs on."""
@@ -71,8 +97,10 @@ class Running:
             if self._has(self._running, plugin):
                 continue
             try:
-                starting.refuse_if_it_lacks_something(plugin)
+                starting.refuse_if_it_lacks_something(plugin, self._why_absent)
                 waiting.append(plugin)
+                with self._guard:
+                    self._needs[plugin] = starting.needs[plugin.seat.name]
             except PluginError as error:
                 failed.append((plugin, error))
         return [*failed, *self._up(waiting)] if waiting else failed
@@ -85,7 +113,10 @@ class Running:
         async def bring_up(plugin: Plugin) -> None:
             verb = plugin.seat.kind.up or ""
             find = functools.partial(self._way_up, plugin, verb, limit)
-            outcomes[plugin] = await attempt(find, plugin.seat.status.record, verb, limit)
+            error = await attempt(find, plugin.seat.status.record, verb, limit)
+            outcomes[plugin] = error
+            if error is not None:
+                await self._undo_start(plugin, error)
 
         async def all_of_them() -> None:
             await asyncio.gather(*map(bring_up, plugins))
@@ -98,14 +129,32 @@ class Running:
                 outcomes.setdefault(plugin, why)
         finally:  # who is interrupted has started some of them all the same
             up = [plugin for plugin, error in outcomes.items() if error is None]
-            with self._guard:
-                self._running += [plugin for plugin in plugins if plugin in up]
+            self._run_now(plugin for plugin in plugins if plugin in up)
         for plugin in up:
             plugin.works()
         return [(plugin, error) for plugin in plugins if (error := outcomes[plugin]) is not None]
 
     def _way_up(self, plugin: Plugin, verb: str, limit: float) -> Callable[[], Any] | None:
         return self._host.gateways.way_up(plugin, limit) or getattr(plugin.product, verb)
+
+    async def _undo_start(self, plugin: Plugin, error: PluginError) -> None:
+        """Stop what did not start: it may have begun. Gateways see to that themselves."""
+        verb = plugin.seat.kind.down
+        is_at_it_still = isinstance(error, PluginTimeoutError)
+        if verb is None or is_at_it_still or plugin.seat.kind.up == "connect":
+            return
+        find = functools.partial(getattr, plugin.product, verb)
+        remains = await attempt(find, plugin.seat.status.record, verb, self._host.drain_timeout)
+        if remains is not None:
+            _log.warning("what %s had begun may go on: %s", plugin.seat.name, remains)
+
+    def _why_absent(self, name: str) -> str | None:
+        """Why nothing stands under *name* (``kind/key``); None where something of the application does."""
+        kind, _, key = name.partition("/")
+        registry = self._host.registries[kind]
+        if key in registry:
+            return None
+        return registry.explain(key) if registry.explain is not None else ""
 
     # -- ending ------------------------------------------------------------------------------------
 
@@ -129,7 +178,8 @@ class Running:
     def close(self) -> list[PluginError]:
         """Drain, bring down and close everything, newest first; what went wrong."""
         with self._guard:
-            running, made = self._running[::-1], self._made[::-1]
+            made = self._made[::-1]
+        running = self.newest_first(self.now)
         running += [each for each in made if each not in running and self._host.gateways.is_connected(each)]
         errors = self._drain(made)
         errors += self._finish(self._ending(running, made))
@@ -181,6 +231,7 @@ class Running:
         verb, gateways = plugin.seat.kind.down, self._host.gateways
         if not (self._claim(self._running, plugin) or gateways.is_connected(plugin)) or verb is None:
             return None
+        await self._host.checkups.let_go(plugin)
         limit = self._host.drain_timeout
 
         def find() -> Callable[[], Any] | None:
@@ -199,6 +250,30 @@ class Running:
                 return False
             roll.remove(plugin)
             return True
+
+
+def _none_before_who_needs_it(
+    plugins: Iterable[Plugin], needs: Mapping[Plugin, Sequence[str]]
+) -> list[Plugin]:
+    """*plugins* in their order, but each after all that it would leave in the lurch."""
+    seen: set[Plugin] = set()
+    dependents: dict[str, list[Plugin]] = {}
+    plugins = list(plugins)
+    for plugin in plugins:
+        for name in needs.get(plugin, ()):
+            dependents.setdefault(name, []).append(plugin)
+    placed: list[Plugin] = []
+
+    def place(plugin: Plugin) -> None:
+        if plugin not in seen:
+            seen.add(plugin)
+            for dependent in dependents.get(plugin.seat.name, ()):
+                place(dependent)
+            placed.append(plugin)
+
+    for plugin in plugins:
+        place(plugin)
+    return placed
 
 
 def _side_by_side(plugins: Iterable[Plugin]) -> list[list[Plugin]]:

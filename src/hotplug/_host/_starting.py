@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hotplug.errors import PluginError, close_match
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from hotplug._host._plugin import Plugin
 
@@ -16,16 +16,22 @@ __all__ = ["Starting", "Vain"]
 
 
 class Starting:
-    """Of *roots*, those that shall run and all that they require, so ordered that nobody starts too early."""
+    """
+    Of *roots*, those that shall run and all that they require, so ordered that nobody starts too early.
 
-    def __init__(self, plugins: Sequence[Plugin], roots: Sequence[Plugin]) -> None:
+    Those among them whose names are *needed* by what runs shall run, too.
+    """
+
+    def __init__(
+        self, plugins: Sequence[Plugin], roots: Sequence[Plugin], needed: Collection[str] = ()
+    ) -> None:
         self._by_name = {plugin.seat.name: plugin for plugin in plugins}
         self._wanted: dict[str, Plugin] = {}
         self.needs: Final[dict[str, tuple[str, ...]]] = {}
         """What each of them requires, by names."""
         self.failures: Final[dict[str, PluginError]] = {}
         for plugin in roots:
-            if plugin.shall_run:
+            if plugin.seat.name in needed or plugin.shall_run:
                 self._want(plugin)
         self.batches: Final = self._in_order()
 
@@ -84,23 +90,33 @@ class Starting:
                 batches.setdefault(plugin.seat.kind.name, []).append(plugin)
         yield from batches.values()
 
-    def refuse_if_it_lacks_something(self, plugin: Plugin) -> None:
-        """Raise `PluginError` if what *plugin* requires is not there, or did not start."""
+    def refuse_if_it_lacks_something(
+        self, plugin: Plugin, why_absent: Callable[[str], str | None] = lambda _: ""
+    ) -> None:
+        """
+        Raise `PluginError` if what *plugin* requires is not there, or did not start.
+
+        *why_absent* knows of what no plugin is: why it is absent, or (None) that the application has it.
+        """
         for needed in self.needs[plugin.seat.name]:
             if needed in self.failures:
                 raise PluginError(
                     f"not started: it requires {needed}, which failed", plugin.seat.status.record
                 )
-            if needed not in self._by_name:
+            if needed not in self._by_name and (why := why_absent(needed)) is not None:
                 raise PluginError(
                     f"not started: it requires {needed}, which is not there",
                     plugin.seat.status.record,
-                    remedy=close_match(needed, self._by_name),
+                    remedy=why or close_match(needed, self._by_name),
                 )
 
     def _blame(self, name: str, circle: Sequence[str]) -> None:
         plugin = self._wanted[name]
-        why = f"not started: it requires itself by way of {' -> '.join(circle)}"
+        owners = [self._wanted[each].seat.status.record for each in circle]
+        way = " -> ".join(
+            f"{each} ({owner.distribution})" for each, owner in zip(circle, owners, strict=True)
+        )
+        why = f"not started: it requires itself by way of {way}"
         self.fail(plugin, PluginError(why, plugin.seat.status.record, remedy="break the circle"))
 
 

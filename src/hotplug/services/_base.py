@@ -15,6 +15,9 @@ class Service(ABC):
     """
     Something that runs while the host does. *requires* names the services that must run before it.
 
+    In a hot reload the next one starts beside it, and it is stopped after that. One whose `start` raises, or
+    is cancelled for being late, is stopped too.
+
     All three methods are called on the host's event loop, one at a time.
     """
 
@@ -30,4 +33,4 @@ class Service(ABC):
 
     @abstractmethod
     async def health(self) -> Health:
-        """How it is, right now."""
+        """How it is, right now: asked every few seconds while it runs, with 5 s to answer; do not block."""
