@@ -90,7 +90,7 @@ def test_empty():
     Nothing configured is the same as an empty text: the defaults.
     """
     assert Config() == Config.parse("") == Config.parse("[host]\n[plugins]\n[brokers]\n")
-    assert dataclasses.astuple(Config().host) == (30.0, 10.0, False, False, None, 8)
+    assert dataclasses.astuple(Config().host) == (30.0, 10.0, False, False, None, 8, None)
 
 
 def test_compares_by_content():
@@ -166,6 +166,7 @@ def test_stays_as_it_is():
         ("[host]\nwatch = 1", 2, "[host.watch] Expected `bool`, got `int`"),
         ("[host]\n\nload_timeout = -1", 3, "[host.load_timeout] must be a number above 0, not -1.0"),
         ("[host]\ndrain_timeout = nan", 2, "[host.drain_timeout] must be a number above 0, not nan"),
+        ("[host]\nidle_timeout = 0", 2, "[host.idle_timeout] must be a number above 0, not 0.0"),
         ("[host]\nmax_abandoned = 0", 2, "[host.max_abandoned] must be a number above 0, not 0"),
         ("[plugins]\nallow = [\n'a',\n3]", 4, "[plugins.allow[1]] Expected `str`, got `int`"),
         (

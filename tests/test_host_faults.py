@@ -195,10 +195,12 @@ def test_the_data_folder_is_the_users_by_default(monkeypatch, tmp_path):
     status = PluginStatus(PluginRecord("things", "g", "n", "v", "acme", "1"), "key", "loaded")
     monkeypatch.setenv("HOTPLUG_DATA", str(tmp_path))
     named = folder_of(status, hotplug.Config())
+    data = hotplug.Host().data
     monkeypatch.delenv("HOTPLUG_DATA")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
 
     assert named == tmp_path / "plugins" / "acme" / "things.key"
+    assert data == tmp_path
     assert "hotplug" in str(folder_of(status, hotplug.Config()))
 
 

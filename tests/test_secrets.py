@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
+import hotplug
 from hotplug._host._secrets import hide_secrets, without_secrets
 from hotplug._signature import Secret
-from hotplug.errors import PluginError
+from hotplug.errors import PluginError, ToolError
 
 
 def test_every_secret_is_masked_wherever_it_stands(monkeypatch, tmp_path):
@@ -41,3 +46,29 @@ def test_an_error_forgets_its_secrets(monkeypatch):
 
     assert str(error) == "bad token ***"
     assert error.args == ("bad token ***", 3)
+
+
+MADE = """
+from hotplug import Tool, ToolError
+class Ask(Tool):
+    name, description, input_schema = "ask", "Ask.", {"type": "object", "properties": {}}
+    read_only, destructive = True, False
+    def __init__(self, token: str = "nothing"): self._token = token
+    async def call(self, arguments, context): raise ToolError(f"the venue refused {self._token}", 3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "said"), [("", "nothing"), ("[tools.ask.settings]\ntoken = {env='ONE'}", "***")]
+)
+def test_what_a_tool_says_went_wrong_is_without_its_secrets(plugin, environment, monkeypatch, config, said):
+    """
+    A tool may put into words what went wrong, and not the secret that the configuration gave it.
+    """
+    monkeypatch.setenv("ONE", "alpha")
+    plugin(MADE, name="ask", value="Ask")
+    ada = hotplug.UserExecutionContext("ada")
+    host = hotplug.Host(hotplug.Config.parse(config), path=environment.path)
+    with host, pytest.raises(ToolError) as caught:
+        asyncio.run(host.tools.call("ask", {}, ada))
+    assert caught.value.args == (f"the venue refused {said}", 3)

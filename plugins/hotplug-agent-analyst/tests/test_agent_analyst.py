@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 
 import hotplug_tools_market as market
+from agui import as_agui
 from hotplug.agents import AgentRegistry, BaseAgent
 from hotplug.context import UserExecutionContext
 from hotplug.errors import PluginError
@@ -248,13 +249,14 @@ def test_without_its_tools_it_says_so():
 
 def test_it_tells_what_it_does():
     """
-    Steps, figures and text are events, between the start and the end of the run, tool calls paired.
+    Steps, figures and text are events of AG-UI, between start and end of the run, tool calls paired.
     """
 
     async def play():
         return [event async for event in agents().stream("analyst", "AAPL", ADA)]
 
     events = asyncio.run(play())
+    as_agui(events)
     types = [event.type for event in events]
 
     assert types[0] == "RUN_STARTED"

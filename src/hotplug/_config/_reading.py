@@ -74,9 +74,9 @@ class Reading:
 
     def _host(self, table: Document) -> HostSettings:
         settings = HostSettings(**self._fit(settings_of(HostSettings), table, ("host",)))
-        for name in ("load_timeout", "drain_timeout", "max_abandoned"):
+        for name in ("load_timeout", "drain_timeout", "max_abandoned", "idle_timeout"):
             number = getattr(settings, name)
-            if not (math.isfinite(number) and number > 0):
+            if number is not None and not (math.isfinite(number) and number > 0):
                 self._say(("host", name), f"must be a number above 0, not {number}")
         if settings.data and self._folder:
             return replace(settings, data=str(Path(self._folder, settings.data)))

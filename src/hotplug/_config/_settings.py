@@ -35,8 +35,9 @@ class HostSettings:
 
     *load_timeout* (seconds) is what one plugin's import may take, *drain_timeout* (seconds) what the
     calls under way may take when their plugin goes. *max_abandoned* threads stuck in one tool put it in
-    quarantine. *data* is the folder for what must outlive the process; a relative one is taken from
-    the folder of the configuration file.
+    quarantine. What a session holds whose user has used nothing for *idle_timeout* (seconds) is closed, and
+    made anew when it is asked for; None leaves it. *data* is the folder for what must outlive the process; a
+    relative one is taken from the folder of the configuration file.
     """
 
     load_timeout: float = 30.0
@@ -45,6 +46,7 @@ class HostSettings:
     strict: bool = False
     data: str | None = None
     max_abandoned: int = 8
+    idle_timeout: float | None = None
 
 
 @dataclass(frozen=True)

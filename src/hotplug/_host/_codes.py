@@ -176,10 +176,9 @@ class Codes:
 
     def _is_edited(self, name: str) -> bool:
         code = self._present.get(name)
-        if code is None or code.generation is None:
-            return False
+        generation = None if code is None else code.generation
         try:
-            candidate = code.next_to(code.generation)
+            candidate = None if code is None or generation is None else code.next_to(generation)
         except PluginError:
             return False  # an installer is at work: what it leaves is followed
         return candidate is not None and bool(candidate.changed)

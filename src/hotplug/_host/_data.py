@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from hotplug._config import Config
     from hotplug._records import PluginStatus
 
-__all__ = ["file_name", "folder_of", "orders_folder"]
+__all__ = ["data_root", "file_name", "folder_of", "orders_folder"]
 
 
 def folder_of(status: PluginStatus, config: Config) -> Path:
     """The folder of one plugin under one key; not made yet."""
     record = status.record
     mine = f"{record.kind}.{file_name(status.key)}"
-    return _data_root(config) / "plugins" / file_name(record.distribution) / mine
+    return data_root(config) / "plugins" / file_name(record.distribution) / mine
 
 
 def orders_folder(config: Config) -> Path:
     """The folder of order journals and halts; not made yet."""
-    return _data_root(config) / "orders"
+    return data_root(config) / "orders"
 
 
 def file_name(name: str) -> str:
@@ -31,7 +31,7 @@ def file_name(name: str) -> str:
     return re.sub(r"^\.|[^\w.-]", lambda odd: f"%{ord(odd[0]):02x}", name)
 
 
-def _data_root(config: Config) -> Path:
+def data_root(config: Config) -> Path:
     """``[host] data``, else ``HOTPLUG_DATA``, else the user's data folder."""
     if (named := config.host.data or os.environ.get("HOTPLUG_DATA")) is not None:
         return Path(named).expanduser()

@@ -281,6 +281,7 @@ class Following:
     def _is_in_force(self, wanted: Config, changes: Changes, began: float) -> None:
         host, self.config = self._host, wanted
         self._registries.limit_abandoned(wanted.host.max_abandoned)
+        host.idle.settle(wanted.host.idle_timeout)
         host.outlook.judge_hooks(wanted)
         seconds = time.perf_counter() - began
         host.reports.tell_configured(wanted.source, changes, host.follower.statuses, seconds)

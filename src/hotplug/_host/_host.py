@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 from dataclasses import replace
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from hotplug._config import Config
 from hotplug._host._closing import CloseReport, stuck_in
 from hotplug._host._codes import Codes
-from hotplug._host._data import folder_of
+from hotplug._host._data import data_root, folder_of
 from hotplug._host._follow import Follower, is_required
 from hotplug._host._following import Following
 from hotplug._host._gateways import Gateways, check_options
 from hotplug._host._haste import haste
-from hotplug._host._health import worst_of
+from hotplug._host._health import Checkups, of_parts, worst_of
+from hotplug._host._idle import Idle
 from hotplug._host._lookout import Lookout
 from hotplug._host._news import News
 from hotplug._host._outlook import Outlook
@@ -25,6 +27,7 @@ from hotplug._host._polling import said_of
 from hotplug._host._registries import Registries
 from hotplug._host._reports import Reports
 from hotplug._host._runs import Runs
+from hotplug._host._secrets import without_secrets
 from hotplug._host._session import Session, Sessions
 from hotplug._host._shelves import Shelves
 from hotplug._host._turn import Turn
@@ -88,6 +91,7 @@ class Host(Shelves):
         self._events: Final = EventHub()
         super().__init__(Registries(self._explain))
         self._sessions: Final = Sessions()
+        self.idle: Final = Idle(self._sessions)
         self._leftovers: list[tuple[PluginRecord, Left]] = []
         self._report: CloseReport | None = None
         # For the rest of the machine room: what the environment offers, and how it is followed …
@@ -100,13 +104,15 @@ class Host(Shelves):
         self.codes: Final = Codes(self._left_behind)
         self.gateways: Final = Gateways(self)
         self.runs: Final = Runs(self)
+        self.checkups: Final = Checkups(self)
         # … and who is told.
         self.news: Final = News(self.outlook.hooks.changed)
         self.reports: Final = Reports()
         for kind in kinds:
             self._registries.add(kind)
         check_options(config)
-        self._registries.introduce(self._events, self._offer_of, self._resident)
+        discreet = functools.partial(self.without_secrets, "tools")
+        self._registries.introduce(self._events, self._offer_of, self._resident, discreet)
         self._registries.limit_abandoned(config.host.max_abandoned)
 
     # -- what there is -----------------------------------------------------------------------------
@@ -145,10 +151,14 @@ class Host(Shelves):
         """The configuration that is in force."""
         return self.following.config
 
+    @property
+    def data(self) -> Path:
+        """Where files outlive the process: ``[host] data``, else ``HOTPLUG_DATA``, else the user's folder."""
+        return data_root(self.config)
+
     def health(self) -> Health:
         """The worst of the registries and plugins; calls nothing."""
-        parts = {name: registry.health() for name, registry in dict(self.registries).items()}
-        return worst_of(parts, self.plugins)
+        return worst_of(of_parts(dict(self.registries)), self.plugins, self.follower.running.lacks())
 
     def subscribe(self, listener: Callable[[Changes], None]) -> Undo:
         """
@@ -205,7 +215,9 @@ class Host(Shelves):
         if self._strict:
             self.outlook.demand_hooks()
         self.follower.demand(everything=self._strict)
+        self.checkups.begin()
         self.follower.bring_up(lambda plugin: self._strict or is_required(plugin))
+        self.idle.settle(self.config.host.idle_timeout)
         if self.config.host.watch:
             self.lookout.begin()
 
@@ -240,9 +252,13 @@ class Host(Shelves):
         """Works again after it was interrupted."""
         home, self._state = self._home, "closed"
         threads: list[str] = []
+        # While there is still somebody to tell that they ended, and what they use has not been closed.
+        self._registries.end_runs(self.drain_timeout if home is not None else 0.0)
+        self.idle.end(self.drain_timeout)
         errors: list[PluginError] = self._sessions.end()
         orders: tuple[Order, ...] = ()
         if home is not None:
+            errors += self.checkups.end()
             errors += self.follower.close()
             late, orders = self.gateways.end()
             errors += late
@@ -445,6 +461,11 @@ class Host(Shelves):
                 self._leftovers.remove(each)
         self._leftovers += [(record, each) for each in left]
         self.reports.tell_what_is_left(record, left)
+
+    def without_secrets(self, kind: str, key: str, text: str) -> str:
+        """*text* without the secrets that the plugin at that seat was given."""
+        entry = self.config.entries.get((kind, key))
+        return text if entry is None else without_secrets(text, entry.settings)
 
     def _offer_of(self, tool: str) -> object:
         """Whom the configuration offers a tool to, whoever registered it; None where it says nothing."""

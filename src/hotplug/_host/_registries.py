@@ -68,20 +68,28 @@ class Registries:
         events: EventHub,
         offer_of: Callable[[str], object],
         resident: Callable[[str, UserExecutionContext], AbstractContextManager[BaseAgent] | None],
+        discreet: Callable[[str, str], str],
     ) -> None:
         """
         Hand registries what they are not allowed to import.
 
         Agents: where to tell, what to call, and who lives in a session. Tools: whom the
-        configuration offers them to.
+        configuration offers them to, and what they may not say.
         """
         agents, tools = self._registries.get("agents"), self._registries.get("tools")
         if hasattr(tools, "offer_of"):
             cast("ToolRegistry", tools).offer_of = Discreet(offer_of)
+            cast("ToolRegistry", tools).discreet = Discreet(discreet)
         if hasattr(agents, "bind"):
             caller = cast("ToolRegistry", tools) if hasattr(tools, "offered") else None
             cast("AgentRegistry", agents).bind(events=events, tools=caller)
             cast("AgentRegistry", agents).resident = Discreet(resident)
+
+    def end_runs(self, patience: float) -> None:
+        """No agent runs from now on; who runs may finish within *patience* seconds."""
+        agents = self._registries.get("agents")
+        if hasattr(agents, "bind"):
+            cast("AgentRegistry", agents).end(patience)
 
     def limit_abandoned(self, most: int) -> None:
         """How many stuck threads put a tool in quarantine."""

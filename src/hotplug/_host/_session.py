@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
+import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from hotplug._host._closing import finished, settle
+from hotplug._host._scoped import ScopedRegistry
 from hotplug._lifecycle import to_the_end
 from hotplug.context import UserExecutionContext
 from hotplug.errors import HostError, InvalidContextError
 from hotplug.registry import Once, Stay, run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -30,95 +33,46 @@ if TYPE_CHECKING:
     from hotplug.strategies import Strategy
     from hotplug.tools import Tool
 
-__all__ = ["ScopedRegistry", "Session", "Sessions"]
+__all__ = ["Session", "Sessions"]
 
 T = TypeVar("T")
-D = TypeVar("D")
-ABSENT: Final[Any] = object()
 _log = logging.getLogger("hotplug.host")
 
 
-class ScopedRegistry(Generic[T]):
-    """
-    One registry as one user sees it in a session.
-
-    `get` gives the same instance each time: a factory's product is made once, even under threads. What
-    plugins offer is as it was when the session began, in this registry and all others of the session; what
-    has been closed since gives way to what stands now.
-    """
-
-    def __init__(self, session: Session, name: str, sight: Sight[T]) -> None:
-        self._session = session
-        self._name = name
-        self._sight = sight
-
-    @overload
-    def get(self, key: str) -> T: ...
-    @overload
-    def get(self, key: str, *, default: D) -> T | D: ...
-    def get(self, key: str, *, default: Any = ABSENT) -> Any:
-        """
-        The user's instance (or the shared item); an absent key gives *default*.
-
-        Raises what the registry's ``get`` raises. On the loop that the host lives on, `aget` is the
-        one to use (`RuntimeError`).
-        """
-        self._session.refuse_on_home("get", f"session.{self._name}.aget")
-        if default is not ABSENT and key not in self._sight:
-            return default
-        return self._session.obtain(self._name, key)
-
-    @overload
-    async def aget(self, key: str) -> T: ...
-    @overload
-    async def aget(self, key: str, *, default: D) -> T | D: ...
-    async def aget(self, key: str, *, default: Any = ABSENT) -> Any:
-        """The same; what has to be made is made in a worker, the loop is not blocked."""
-        if default is not ABSENT and key not in self._sight:
-            return default
-        return await run_in_thread(self._session.obtain, self._name, key)
-
-    def __getitem__(self, key: str) -> T:
-        return self.get(key)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._sight
-
-    def __len__(self) -> int:
-        return len(self._sight)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._sight)
-
-    def keys(self) -> tuple[str, ...]:
-        """The registry's keys, in registration order."""
-        return self._sight.keys()
-
-    def list_by_tag(self, tag: str) -> tuple[str, ...]:
-        """The keys that carry *tag*."""
-        return self._sight.list_by_tag(tag)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Held:
     """What a session holds: leased, so that it outlives a reload; closed by it, if the user's own."""
 
+    where: tuple[str, str]
     made: object
     entry: Held[Any]
     lease: AbstractContextManager[object]
     is_own: bool
+    is_gone: bool = False
+    """Whether the session has let go of it."""
 
     @property
     def owner(self) -> PluginRecord | None:
         return self.entry.entry.owner
 
-    @contextlib.contextmanager
-    def in_use(self) -> Generator[object]:
-        with self.entry.once_more():
-            yield self.made
+
+class _Using:
+    """*held* is in use from now on, until this has been left (or lost before it was entered)."""
+
+    def __init__(self, session: Session, held: _Held) -> None:
+        self.held: Final = held
+        self._session: Final = session
+        self._open: Final = contextlib.ExitStack()
+
+    def __enter__(self) -> Any:
+        self._open.enter_context(self.held.entry.once_more())
+        return self.held.made
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._open.close()
+        finally:
+            self._session.used(self)
 
 
 class Session:
@@ -154,6 +108,8 @@ class Session:
         self._once: dict[tuple[str, str], Once[_Held]] = {}
         self._given: dict[tuple[str, str], _Held] = {}
         self._held: list[_Held] = []
+        self._users: weakref.WeakSet[_Using] = weakref.WeakSet()
+        self._used_at = time.monotonic()
         self._stay = Stay()
         self._closed = False
 
@@ -200,17 +156,50 @@ class Session:
 
     def obtain(self, name: str, key: str) -> Any:
         """This user's instance of what is under *key* of the registry called *name*."""
-        return self._obtain(name, key).made
+        using = self.using(name, key)
+        self.used(using)
+        return using.held.made
 
-    def using(self, name: str, key: str) -> AbstractContextManager[Any]:
-        """What `obtain` gives, as a context manager: until its end its plugin is not closed."""
-        return self._obtain(name, key).in_use()
+    def using(self, name: str, key: str) -> _Using:
+        """What `obtain` gives, as a context manager: until its end it is not idle, nor its plugin closed."""
+        while True:
+            held = self._obtain(name, key)
+            with self._guard:
+                if not held.is_gone:
+                    using = _Using(self, held)
+                    self._users.add(using)
+                    return using
+
+    def used(self, using: _Using) -> None:
+        """That is over; the user was there until now."""
+        with self._guard:
+            self._used_at = time.monotonic()
+            self._users.discard(using)
+
+    def close_idle(self, since: float) -> list[PluginError]:
+        """
+        Close what is the user's own, newest first, if nothing was used since then; what went wrong.
+
+        *since* is of the monotonic clock. It is made anew when it is asked for. Not on the host's own loop.
+        """
+        with self._guard:
+            if self._users or self._used_at > since or self._closed:
+                return []
+            idle = [held for held in reversed(self._held) if held.is_own]
+            for held in idle:
+                held.is_gone = True
+                self._held.remove(held)
+                if self._given.get(held.where) is held:  # else another one has taken its place
+                    del self._given[held.where], self._once[held.where]
+        return finished(self._home, self._let_go(idle), self._limit) if idle else []
 
     def _obtain(self, name: str, key: str) -> _Held:
+        """What is held by then; it may be gone when this returns, if the user was idle all the time."""
         where = name, key
         with self._guard:
             if self._closed:
                 raise HostError(f"the session of {self.context.user_id!r} is closed")
+            self._used_at = time.monotonic()
             given = self._given.get(where)
             if given is not None and given.entry.is_over:
                 # It was closed under the session's feet: from now on it gets the current one.
@@ -226,8 +215,9 @@ class Session:
         except BaseException:
             lease.__exit__(None, None, None)
             raise
-        held = _Held(made, entry, lease, is_own=entry.entry.sort == "factory")
+        held = _Held((name, key), made, entry, lease, is_own=entry.entry.sort == "factory")
         with self._guard:
+            self._used_at = time.monotonic()
             if not self._closed:
                 self._held.append(held)
                 self._given[name, key] = held
@@ -257,6 +247,8 @@ class Session:
         with self._guard:
             self._closed = True
             held, self._held = self._held[::-1], []
+            for each in held:
+                each.is_gone = True
             self._once.clear()
             self._given.clear()
         self._stay.leave()
@@ -332,6 +324,12 @@ class Sessions:
         """The open session that was made for this very context."""
         with self._guard:
             return next((session for session in self._open if session.context is context), None)
+
+    def close_idle(self, since: float) -> list[PluginError]:
+        """Close what those hold who have used nothing since then; what went wrong."""
+        with self._guard:
+            sessions = tuple(self._open)
+        return [error for session in sessions for error in session.close_idle(since)]
 
     def end(self) -> list[PluginError]:
         """End them all, and take no more; what went wrong."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -98,25 +99,45 @@ class Held(Generic[T]):
         """The object, as ``get`` would give it: a factory's is new."""
         return self._table._obtain(self.key, self.record, context)
 
-    async def aobtain(self, context: UserExecutionContext | None = None) -> T:
-        """`obtain`; loads and factories run in a worker, which holds it until they are done."""
+    async def aobtain(
+        self,
+        context: UserExecutionContext | None = None,
+        *,
+        unclaimed: Callable[[T], object] | None = None,
+    ) -> T:
+        """
+        `obtain`; loads and factories run in a worker, which holds it until they are done.
+
+        Who awaits may be cancelled before: what is made all the same is given to *unclaimed*, in a worker.
+        """
         if hasattr(self.record, "item"):
             return self.obtain(context)
         # Who awaits may be cancelled, and the worker goes on: it is the worker that ends this.
+        import asyncio
+
         holding = self.once_more()
         holding.__enter__()
         begun = False
+        made: list[T] = []
+        claim = threading.Lock()  # who takes it first decides what becomes of the object
 
         def work() -> T:
             nonlocal begun
             begun = True
             try:
-                return self.obtain(context)
+                made.append(self.obtain(context))
+                if not claim.acquire(blocking=False) and unclaimed is not None:
+                    unclaimed(made[0])
+                return made[0]
             finally:
                 holding.__exit__(None, None, None)
 
         try:
             return await run_in_thread(work)
+        except asyncio.CancelledError:
+            if not claim.acquire(blocking=False) and unclaimed is not None:
+                await run_in_thread(unclaimed, made[0])
+            raise
         except RuntimeError:
             if not begun:  # there are no more threads
                 holding.__exit__(None, None, None)
