@@ -24,6 +24,7 @@ from hotplug.market import (
     Bar,
     Capability,
     Environment,
+    Instrument,
     OrderRef,
     OrderRequest,
     OrderStatus,
@@ -612,6 +613,54 @@ def test_what_the_venue_rejected_is_reported():
 
     [order] = report.orders
     assert (order.status, "0 free" in order.reason) == (OrderStatus.REJECTED, True)
+
+
+def test_only_orders_are_placed():
+    """
+    What is no OrderRequest is a TypeError that says so, before the broker is asked.
+    """
+
+    async def wrong(strategy):
+        await strategy.trader.place("2 IBM")
+
+    assert str(run(Scripted({0: wrong})).error) == "what is placed is an OrderRequest, not '2 IBM'"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_callback_that_yields_is_an_error(is_async):
+    """
+    A generator would never run: the strategy is stopped and told, instead of doing nothing.
+    """
+
+    class Lazy(Strategy):
+        def on_bar(self, bar):
+            yield bar
+
+    class AsyncLazy(Strategy):
+        async def on_bar(self, bar):
+            yield bar
+
+    report = run(AsyncLazy() if is_async else Lazy())
+
+    assert isinstance(report.error, TypeError)
+    assert len(report.equity) == 1
+
+
+def test_what_is_traded_in_multiples_is_worth_as_much():
+    """
+    Equity counts the multiplier of an instrument, where the gateway knows instruments; else it is 1.
+    """
+    fifty = Instrument(symbol="A", tick_size=Decimal("0.01"), lot_size=Decimal(1), multiplier=Decimal(50))
+    bars = [bar(0, 10), bar(1, 10), bar(2, 10, 11)]
+
+    class Unknowing(PaperBroker):
+        capabilities = PaperBroker.capabilities - {Capability.INSTRUMENTS}
+
+    one, other = PaperBroker(instruments=(fifty,)), Unknowing()
+    with_it = run(Scripted({0: buy()}), bars, broker=one, cash=Decimal(1000))
+    without = run(Scripted({0: buy()}), bars, broker=other, cash=Decimal(1000))
+
+    assert (with_it.equity, without.equity) == ((1000, 1000, 1050), (1000, 1000, 1001))
 
 
 def test_after_the_end_nothing_can_be_placed():

@@ -1403,3 +1403,19 @@ def test_offers_from_many_threads(eager_threads, nothing_left):
     assert {type(each) for [each] in answers} <= {type(None), Overtaken, RunOver}
     # The last one may have been made for a run that was over by then.
     assert len(made) - 1 <= [each for [each] in answers].count(None) <= len(made)
+
+
+def test_its_equity_can_be_seen_while_it_runs():
+    """
+    What the account was worth after each of the last bars, from outside.
+    """
+
+    async def main():
+        async with world(Counter()) as opened:
+            await opened.play(bar(0), bar(1, 110), bar(2, 120))
+            return opened.run.equity(), opened.run.equity(2), (await opened.end()).equity
+
+    seen, last, reported = in_time(main())
+
+    assert seen == reported
+    assert last == reported[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -193,6 +194,24 @@ class NeedsItsStart(Counts):
 
     def on_stop(self):
         self.trader.log.info("began: %s", self.began)
+
+
+@breaks("it_bears_a_single_bar")
+class SumsUpTwoBars(Swing):
+    async def on_bar(self, bar):
+        await super().on_bar(bar)
+        self.bars = [*getattr(self, "bars", []), bar]
+
+    def on_stop(self):
+        if hasattr(self, "bars"):
+            self.trader.log.info("it went on from %s to %s", self.bars[0].close, self.bars[1].close)
+
+
+@breaks("it_leaves_nothing_running")
+class GoesOnForEver(Swing):
+    def on_start(self, trader):
+        self.task = asyncio.create_task(asyncio.Event().wait())
+        return super().on_start(trader)
 
 
 @breaks("no_inherited_test_was_replaced")

@@ -64,6 +64,34 @@ def shown() -> str:
     return result.stdout
 
 
+class TestPicture:
+    def test_is_of_the_first_users_run(self, tmp_path):
+        """
+        With a file named, the first user's run is drawn into it, whoever the answer is for.
+        """
+        pytest.importorskip("matplotlib")
+        file = tmp_path / "run.png"
+
+        result = run("--symbol", "FB", "--users", "1", "--json", "--picture", str(file))
+
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["users"][0]["user"] == "ada"
+        assert "the run of ada is drawn in" in result.stderr
+        assert file.read_bytes().startswith(b"\x89PNG")
+
+    def test_that_cannot_be_drawn_is_said(self, tmp_path, monkeypatch):
+        """
+        Where matplotlib is missing, the demo is played, and what to install is said at its end.
+        """
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+        result = run("--symbol", "FB", "--users", "1", "--picture", str(tmp_path / "run.png"))
+
+        assert result.exit_code == 1
+        assert "pip install 'hotplug[plot]'" in result.stderr
+        assert "isolated" in result.stdout
+
+
 class TestForPeople:
     def test_shows_the_plugins(self, shown):
         """

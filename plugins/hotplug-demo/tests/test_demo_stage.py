@@ -1,89 +1,15 @@
-"""What people see: curves, progress on a terminal, names that cannot take the screen over."""
+"""What people see: progress on a terminal, names that cannot take the screen over."""
 
 from __future__ import annotations
 
 import io
-from decimal import Decimal
 
-import pytest
 from rich.console import Console
 
 import hotplug
-from hotplug_demo._chart import chart, curve
 from hotplug_demo._players import players
 from hotplug_demo._stage import Stage
 from hotplug_tools_market import bars
-
-BRAILLE = range(0x2801, 0x2900)
-
-
-def decimals(*values: int) -> list[Decimal]:
-    return [Decimal(value) for value in values]
-
-
-class TestCurve:
-    def test_rises_from_the_lower_left_to_the_upper_right(self):
-        """
-        What rises is drawn rising.
-        """
-        assert curve(decimals(1, 2, 3), width=3, height=3, unicode=False) == ["  *", " **", "** "]
-
-    def test_has_no_holes(self):
-        """
-        A jump is drawn as a stroke from where the line was.
-        """
-        assert curve(decimals(0, 9), width=2, height=3, unicode=False) == [" *", " *", "**"]
-
-    def test_shows_the_peak_of_every_column(self):
-        """
-        A peak of one value among many is seen, however narrow the drawing.
-        """
-        spiky = decimals(*([0] * 500), 100, *([0] * 500))
-        rows = curve(spiky, width=10, height=4, unicode=False)
-        assert "*" in rows[0]
-
-    def test_is_drawn_with_braille_dots(self):
-        """
-        With Unicode, a cell has two columns of four dots.
-        """
-        assert curve(decimals(0, 1, 2, 3), width=2, height=1, unicode=True) == ["⣠⠞"]
-
-    def test_leaves_blanks_where_there_is_nothing(self):
-        """
-        Cells without dots are spaces, which every program knows how to trim.
-        """
-        rows = curve(decimals(0, 0, 0, 9), width=4, height=2, unicode=True)
-        assert rows[0].startswith("   ")
-        assert all(sign == " " or ord(sign) in BRAILLE for row in rows for sign in row)
-
-    def test_of_one_value_is_a_line(self):
-        """
-        What never changes, and what is one value only, is a straight line.
-        """
-        assert curve(decimals(5), width=3, height=2, unicode=False) == ["***", "   "]
-        assert curve(decimals(5, 5, 5, 5), width=3, height=2, unicode=False) == ["***", "   "]
-
-
-class TestChart:
-    def test_has_its_limits_at_the_side_and_its_ends_below(self):
-        """
-        The highest and lowest value stand beside the curve, the ends of time under it.
-        """
-        rows = chart(decimals(1000, 2000), width=20, height=2, unicode=False, first="then", last="now")
-        assert rows == [
-            "2,000 |       ******",
-            "1,000 |********",
-            "       then      now",
-        ]
-
-    @pytest.mark.parametrize("height", [1, 2, 5])
-    def test_has_the_height_and_width_that_were_asked_for(self, height):
-        """
-        A chart is as many rows as asked for and a foot, none wider than it may be.
-        """
-        rows = chart(decimals(*range(100)), width=40, height=height, unicode=True, first="a", last="z")
-        assert len(rows) == height + 1
-        assert max(map(len, rows)) <= 40
 
 
 def stage_on(console: Console) -> Stage:

@@ -66,7 +66,7 @@ def test_by_hand():
     assert deeds(report) == [("BUY", 5, 14, 4), ("SELL", 5, 8, 6)]
     assert report.equity[-1] == 1000 - 5 * 14 + 5 * 8
     assert {each.tif for each in report.orders} == {TimeInForce.IOC}
-    assert {each.tags for each in report.orders} == {("crossover",)}
+    assert {each.tags[0] for each in report.orders} == {"crossover"}
 
 
 @given(values=st.lists(st.decimals(-1000, 1000, places=4), max_size=60), length=st.integers(1, 12))
@@ -106,6 +106,26 @@ def test_it_tries_again_while_the_signal_stands():
 
     assert [each.status for each in report.orders][:2] == [OrderStatus.REJECTED, OrderStatus.REJECTED]
     assert deeds(report) == [("BUY", 2, 40, 4)]
+
+
+def test_it_lives_with_others_on_one_account():
+    """
+    Where another strategy spent the money first, it goes on without, and tries again at the next bar.
+    """
+
+    async def test():
+        broker = PaperBroker(cash=D(100))
+        await broker.connect()
+        runs = (
+            run_strategy(Crossover(fast=1, slow=2), broker, bars_of([9, 10, 10, 10]), account="ours")
+            for _ in range(2)
+        )
+        return await asyncio.gather(*runs)
+
+    first, second = asyncio.run(test())
+
+    assert (first.error, second.error) == (None, None)
+    assert (deeds(first), deeds(second)) == ([("BUY", 9, 10, 2)], [])
 
 
 def test_equal_averages_change_nothing():

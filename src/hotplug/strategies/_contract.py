@@ -100,11 +100,11 @@ class Trader:
 
     @property
     def cash(self) -> Decimal:
-        """The money in the account after the last fill; what open orders lock is part of it."""
+        """The money in the account after the last fill, for all who trade on it; open orders lock some."""
         return self._desk.cash
 
     def position(self, symbol: str) -> Position:
-        """What the account holds of *symbol* after the last fill."""
+        """What the account holds of *symbol* after the last fill, less what other runs trade meanwhile."""
         return self._desk.position(symbol)
 
     async def place(self, request: OrderRequest) -> OrderAck:

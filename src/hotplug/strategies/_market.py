@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from hotplug.brokers import IBrokerGateway
     from hotplug.market import Fill
+    from hotplug.strategies._floor import Place
 
-__all__ = ["Bound", "MarketData", "Simulation", "one_by_one", "simulation_of"]
+__all__ = ["Bound", "MarketData", "Simulation", "mark_of", "one_by_one", "simulation_of"]
 
 MarketData: TypeAlias = "Iterable[Bar | Quote] | AsyncIterable[Bar | Quote]"
 
@@ -40,6 +41,8 @@ class Bound(Protocol):
 
     @property
     def accounts(self) -> tuple[str, ...]: ...
+    @property
+    def mark(self) -> int: ...
     def in_run(self, strategy: str, run: str) -> IBrokerGateway: ...
 
 
@@ -68,11 +71,19 @@ def simulation_of(broker: IBrokerGateway) -> Simulation:
     return broker
 
 
-async def one_by_one(bars: MarketData) -> AsyncGenerator[Bar | Quote]:
-    """The market data, with a breath between for everybody else on this loop."""
+def mark_of(broker: IBrokerGateway) -> int:
+    """A number that *broker* and all views of it share, and no other gateway there is."""
+    return broker.mark if isinstance(broker, Bound) else id(broker)
+
+
+async def one_by_one(bars: MarketData, place: Place) -> AsyncGenerator[Bar | Quote]:
+    """The market data, with a breath between for everybody else on this loop; *place* is who listens."""
     if isinstance(bars, AsyncIterable):
+        place.listens = True
         async for said in bars:
+            place.listens = False
             yield _market_data(said)
+            place.listens = True
         return
     for said in bars:
         await asyncio.sleep(0)

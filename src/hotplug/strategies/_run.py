@@ -52,8 +52,8 @@ async def run_strategy(
     What a callback raises (but for `KeyboardInterrupt` and the caller's cancellation) ends the run and is the
     report's *error*. Raises `LiveRefused` for a live gateway, `NotSupported` for one that is not simulated,
     `GatewayNotReady` for one that is not connected, `TypeError` for what is no strategy object or no
-    gateway at all, `RuntimeError` for a strategy object that is running already, and what the broker
-    raises when it is fed.
+    gateway at all, `RuntimeError` for a strategy object that is running already and for a run in a callback
+    of another one on the same account, and what the broker raises when it is fed.
     """
     if not isinstance(strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
         raise TypeError(f"a run takes a strategy, an object of a Strategy's class, not {strategy!r}")
@@ -74,7 +74,9 @@ async def run_strategy(
     running = Running(strategy, desk, context, run_id)
     del strategy  # it may be replaced: nothing here shall keep an old generation
     try:
-        return await _Run(running, desk).play(bars, None if cash is None else to_decimal("cash", cash))
+        # Before anything is awaited: runs that begin together go through the market together.
+        with desk.present():
+            return await _Run(running, desk).play(bars, None if cash is None else to_decimal("cash", cash))
     finally:
         running.over()
 
@@ -99,7 +101,7 @@ class _Run:
         return await self.desk.report(self._error)
 
     async def _tell_all(self, bars: MarketData) -> None:
-        async with aclosing(one_by_one(bars)) as market:
+        async with aclosing(one_by_one(bars, self.desk.floor)) as market:
             async for said in market:
                 # Between two turns the strategy may be replaced, also while the market is silent.
                 async with self.running.turn:
@@ -131,6 +133,10 @@ class _Run:
             raise
         except BaseException as error:  # noqa: BLE001 - border to plugin code
             return self._failed(error)
+        if inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+            return self._failed(
+                TypeError("a callback with a yield in it never runs: make it a method or coroutine")
+            )
         if not inspect.isawaitable(answer):
             return True
         try:

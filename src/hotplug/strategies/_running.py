@@ -14,6 +14,7 @@ from hotplug.strategies._handover import Handover, HandoverError, missing_for_ha
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from decimal import Decimal
 
     from hotplug.context import UserExecutionContext
     from hotplug.strategies._contract import Strategy
@@ -85,6 +86,10 @@ class Running:
     def follows(self) -> bool:
         """Whether the strategy can hand over at all: it has ``export_state`` and ``import_state``."""
         return not missing_for_handover(self._strategy)
+
+    def equity(self, last: int = 100) -> tuple[Decimal, ...]:
+        """Cash and positions after each of the *last* bars."""
+        return self._desk.equity(last)
 
     def __repr__(self) -> str:
         user = "nobody" if self.context is None else self.context.user_id

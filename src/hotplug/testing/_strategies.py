@@ -128,6 +128,22 @@ class StrategyContract(Suite):
         claim(report.error is None, f"it raised {report.error!r}")
         claim(not report.orders, f"it placed {report.orders}")
 
+    def test_it_bears_a_single_bar(self) -> None:
+        """A run that ends after its first bar ends without an error."""
+        [report] = self.run(self.play(self.bars()[:1], "ada"))
+        claim(report.error is None, f"it raised {report.error!r}")
+
+    def test_it_leaves_nothing_running(self) -> None:
+        """When its run has ended, so have the tasks that it began: they would go on for nobody."""
+
+        async def left_behind() -> set[str]:
+            await self.play(self.bars(), "ada")
+            await asyncio.sleep(0)  # what was cancelled has a moment to end
+            return {str(task.get_coro()) for task in asyncio.all_tasks() - {asyncio.current_task()}}
+
+        left = self.run(left_behind())
+        claim(not left, f"it left running: {', '.join(sorted(left))}")
+
     def test_its_state_makes_the_round(self) -> None:
         """Where it exports state: that is plain data, and a new object that imports it exports the same."""
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -41,8 +42,14 @@ INTERRUPTED: Final = 130
     show_default=True,
     help=f"How many users work at once, 1 to {MOST_USERS}.",
 )
+@click.option(
+    "--picture",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Also draw the first user's run, as a PNG.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
-def demo(symbol: str, strategy: str, users: int, as_json: bool) -> None:
+def demo(symbol: str, strategy: str, users: int, picture: Path | None, as_json: bool) -> None:
     """
     See the installed plugins at work on real market data.
 
@@ -52,25 +59,37 @@ def demo(symbol: str, strategy: str, users: int, as_json: bool) -> None:
     try:
         bars = _prepared(symbol, strategy)
         cast = players(users, strategy, bars)
-        isolated = _for_programs(cast, strategy, bars) if as_json else _for_people(cast, strategy, bars)
+        show = _for_programs if as_json else _for_people
+        performance = show(cast, strategy, bars)
+        if picture is not None:
+            _draw(performance, picture)
     except KeyboardInterrupt:
         click.echo("stopped: the broker is disconnected, everything is closed", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
-    if not isolated:
+    if not performance.audit.isolated:
         raise Trouble("users were not kept apart: this is a bug of hotplug or of a plugin")
 
 
-def _for_people(cast: Sequence[Player], strategy: str, bars: tuple[Bar, ...]) -> bool:
+def _draw(performance: Performance, file: Path) -> None:
+    """Put a picture of the first user's run into *file*."""
+    try:
+        file.write_bytes(performance.outcomes[0].report.picture())
+    except (ImportError, OSError) as error:
+        raise Trouble(f"no picture was drawn: {error}") from error
+    click.echo(f"the run of {performance.outcomes[0].player.user} is drawn in {file}", err=True)
+
+
+def _for_people(cast: Sequence[Player], strategy: str, bars: tuple[Bar, ...]) -> Performance:
     from hotplug_demo._stage import Stage
 
     stage = Stage(cast, bars)
     with stage:
         performance = _performance(cast, strategy, bars, stage)
     stage.show(performance)
-    return performance.audit.isolated
+    return performance
 
 
-def _for_programs(cast: Sequence[Player], strategy: str, bars: tuple[Bar, ...]) -> bool:
+def _for_programs(cast: Sequence[Player], strategy: str, bars: tuple[Bar, ...]) -> Performance:
     from hotplug_demo._figures import described
     from hotplug_demo._stage import Nobody
 
@@ -78,7 +97,7 @@ def _for_programs(cast: Sequence[Player], strategy: str, bars: tuple[Bar, ...]) 
     with contextlib.redirect_stdout(sys.stderr):
         performance = _performance(cast, strategy, bars, Nobody())
     click.echo(json.dumps(described(performance, strategy), indent=1))
-    return performance.audit.isolated
+    return performance
 
 
 def _performance(

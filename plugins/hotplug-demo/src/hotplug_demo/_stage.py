@@ -12,7 +12,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from hotplug_demo._chart import chart
 from hotplug_demo._figures import fees_of, holdings_of, profit_of
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ NEXT: Final = (
     ("hotplug list", "the plugins that are installed"),
     ("hotplug doctor", "why one does not work, and what would help"),
     ("hotplug demo --users 4", "more users; --symbol AAPL for other bars"),
+    ("hotplug demo --picture FILE", "a PNG of what the first user did"),
     ("hotplug demo --json", "every order, fill and figure, for programs"),
 )
 WRITE_ONE: Final = (
@@ -147,17 +147,9 @@ class Stage:
         self._line(f"asked the agent about {question['symbol']}, {question['start']} to {question['end']}:")
         self._line(str(outcome.answer.get("text", outcome.answer)), indent=2)
         self._orders(outcome)
-        dates = [str(bar.time.date()) for bar in (self._bars[0], self._bars[-1])]
-        rows = chart(
-            [report.capital, *report.equity],
-            width=self._console.width,
-            height=height,
-            unicode=self._unicode,
-            first=dates[0],
-            last=dates[1],
-        )
+        curve = report.curve(width=self._console.width, height=height, unicode=self._unicode)
         color = "green" if profit_of(outcome) >= 0 else "red"
-        for row in rows:
+        for row in curve.splitlines():
             self._show(Text(row, color, no_wrap=True, overflow="crop"))
 
     def _orders(self, outcome: Outcome) -> None:

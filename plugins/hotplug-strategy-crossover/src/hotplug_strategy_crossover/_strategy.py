@@ -6,6 +6,7 @@ from collections import deque
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from hotplug.errors import InsufficientFunds
 from hotplug.market import OrderRequest, Side, TimeInForce, to_decimal
 from hotplug.strategies import Strategy
 
@@ -115,9 +116,12 @@ class Crossover(Strategy):
         if not qty:
             self.trader.log.info("%s of %s: not enough cash for one lot", side, self.symbol)
             return
-        await self.trader.place(
-            OrderRequest(symbol=self.symbol, side=side, qty=qty, tif=TimeInForce.IOC, tags=("crossover",))
-        )
+        order = OrderRequest(symbol=self.symbol, side=side, qty=qty, tif=TimeInForce.IOC, tags=("crossover",))
+        try:
+            await self.trader.place(order)
+        except InsufficientFunds as error:
+            # Another strategy on the account spent it meanwhile.
+            self.trader.log.info("%s of %s: %s", side, self.symbol, error)
 
     def _affordable(self, price: Decimal) -> Decimal:
         if self.qty is not None:

@@ -125,6 +125,11 @@ class GatewayView(IBrokerGateway):
         return tuple(sorted(_behind(self).seat().accounts or ()))
 
     @property
+    def mark(self) -> int:
+        """A number that all views of one gateway share, while it is there."""
+        return id(_behind(self).gateway)
+
+    @property
     def default_deadline(self) -> float:
         """The seconds that a call has which says nothing else."""
         seconds: float = getattr(_behind(self).gateway, "default_deadline", DEADLINE)

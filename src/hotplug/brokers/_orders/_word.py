@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hotplug.brokers._orders._held import Held, Phase, evolved, request_of
 from hotplug.brokers._orders._life import CORRECTION, IN_CHANGE, RESTING, Life
-from hotplug.brokers._orders._positions import Positions
 from hotplug.market import Fill, Order, OrderStatus, OrderUpdate, Origin, Position, Side
 from hotplug.market._exact import AVERAGE, EXACT, left_of
+from hotplug.market._positions import Positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

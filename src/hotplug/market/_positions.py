@@ -1,15 +1,16 @@
-"""What fills add up to, for venues that cannot tell."""
+"""What fills add up to, where no venue tells."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from hotplug.market import Position, Side
 from hotplug.market._exact import AVERAGE, EXACT
+from hotplug.market._orders import Position
+from hotplug.market._words import Side
 
 if TYPE_CHECKING:
-    from hotplug.market import Fill
+    from hotplug.market._orders import Fill
 
 __all__ = ["Positions"]
 
@@ -49,6 +50,12 @@ class Positions:
     def __init__(self) -> None:
         self._held: dict[tuple[str, str], _Held] = {}
 
+    def begin(self, position: Position) -> None:
+        """Book what is held already."""
+        held = self._held[position.account, position.symbol] = _Held()
+        held.add(position.qty, position.avg_price or ZERO)
+        held.profit = position.realized_pnl
+
     def add(self, fill: Fill) -> None:
         """Book *fill*, once."""
         qty = fill.qty if fill.side is Side.BUY else fill.qty.copy_negate()
@@ -61,15 +68,17 @@ class Positions:
             held = self._held[account, symbol] = _Held()
         held.add(qty, price)
 
+    def of(self, account: str, symbol: str) -> Position:
+        """What is held of *symbol* now; nothing is a position, too."""
+        held = self._held.get((account, symbol)) or _Held()
+        return Position(
+            account=account,
+            symbol=symbol,
+            qty=held.qty,
+            avg_price=AVERAGE.divide(held.cost, held.qty) if held.qty else None,
+            realized_pnl=held.profit,
+        )
+
     def all(self) -> tuple[Position, ...]:
         """Everything that was ever traded; sold off has a quantity of 0."""
-        return tuple(
-            Position(
-                account=account,
-                symbol=symbol,
-                qty=held.qty,
-                avg_price=AVERAGE.divide(held.cost, held.qty) if held.qty else None,
-                realized_pnl=held.profit,
-            )
-            for (account, symbol), held in self._held.items()
-        )
+        return tuple(self.of(account, symbol) for account, symbol in self._held)

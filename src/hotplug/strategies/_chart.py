@@ -21,7 +21,7 @@ def chart(
     """
     *values* as lines at most *width* wide: a curve of *height* rows with its limits, and a foot.
 
-    *first* and *last* stand under the ends of the curve.
+    *first* and *last* stand under the ends of the curve, if there is room for them.
     """
     limits = [f"{limit:,.0f}" for limit in (max(values), min(values))]
     margin = max(map(len, limits))
@@ -29,7 +29,7 @@ def chart(
     rows = curve(values, width=inner, height=height, unicode=unicode)
     labels = [limits[0], *[""] * (height - 2), limits[1]] if height > 1 else [limits[0]]
     side = "│" if unicode else "|"
-    foot = " " * (margin + 2) + first + last.rjust(inner - len(first))
+    foot = " " * (margin + 2) + (first + last.rjust(inner - len(first)) if len(first + last) < inner else "")
     return [
         *(f"{label:>{margin}} {side}{row}".rstrip() for label, row in zip(labels, rows, strict=True)),
         foot.rstrip(),
