@@ -148,7 +148,9 @@ def test_a_token_can_be_withdrawn(token_file):
         principals.of("watch")
 
 
-@pytest.mark.parametrize("broken", ["[[principal]", None])
+@pytest.mark.parametrize(
+    "broken", ["[[principal]", "x = " + "[" * 5000, None], ids=["half", "too deep", "gone"]
+)
 def test_a_file_that_cannot_be_read_any_more_lets_nobody_in(token_file, broken):
     """
     Closed is the safe side; the problem is kept for the log, and mended by the next good file.

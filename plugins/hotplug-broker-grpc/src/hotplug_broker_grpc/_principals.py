@@ -154,7 +154,7 @@ def _in_file(file: Path) -> dict[bytes, Principal]:
     try:
         text, mode = file.read_text(encoding="utf-8"), file.stat().st_mode
         tables = tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"tokens cannot be read: {error}", source=str(file)) from error
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(f"others can read it: chmod 600 {file}", source=str(file))
