@@ -51,6 +51,22 @@ def user(hot, name="user", *, requires=("acme-base",), code=None, version="1.0")
     )
 
 
+def asked_at_once(hot, host, *keys):
+    """What each answers that is used first, each by a thread of its own, at the same moment."""
+    start, answers = threading.Barrier(len(keys)), []
+
+    def ask(key):
+        start.wait()
+        answers.append(hot.do(host, key))
+
+    threads = [threading.Thread(target=ask, args=(key,)) for key in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
 def test_who_requires_it_follows_in_order(hot):
     """
     With a distribution all that require it are renewed, after it, and work with its new code at once.
@@ -202,18 +218,7 @@ def test_circles_are_begun_by_two_threads_at_once(hot):
     base(hot, "old", requires=["acme-user"])
     user(hot)
     with hot.host() as host:
-        start, answers = threading.Barrier(2), []
-
-        def ask(key):
-            start.wait()
-            answers.append(hot.do(host, key))
-
-        threads = [threading.Thread(target=ask, args=(key,)) for key in ("user", "base")]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert answers == ["old", "old"]
+        assert asked_at_once(hot, host, "user", "base") == ["old", "old"]
 
 
 # -- what is not required
@@ -286,18 +291,7 @@ def test_who_imports_each_other_is_begun_by_two_threads_at_once(hot):
     hot.install("acme-base", things={"base": "acme_base:Plain"}, files=files)
     user(hot, requires=(), code=thing("acme_base.late.MARK", head="import acme_base"))
     with hot.host() as host:
-        start, answers = threading.Barrier(2), []
-
-        def ask(key):
-            start.wait()
-            answers.append(hot.do(host, key))
-
-        threads = [threading.Thread(target=ask, args=(key,)) for key in ("user", "base")]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert answers == ["old", "old"]
+        assert asked_at_once(hot, host, "user", "base") == ["old", "old"]
         files = {"acme_base/__init__.py": code, "acme_base/late.py": "MARK = 'new'\n"}
         hot.install("acme-base", "2.0", things={"base": "acme_base:Plain"}, files=files)
         assert set(host.refresh().changed) == {"things/base", "things/user"}

@@ -717,30 +717,23 @@ def test_an_attribute_that_raises_is_the_plugins_own_fault(hot):
         assert "asked" in hot.status(host, "things/a").error
 
 
-def test_an_export_that_hangs_is_left_behind(hot):
-    """
-    State that is not exported within ``load_timeout`` refuses the next generation.
-    """
-    hot.one("a", thing(body="def export_state(self): gate.wait(10)"))
-    with hot.host("[host]\nload_timeout = 0.2") as host:
-        before = host.registry("things")["a"]
-        hot.one("a", thing(body="def import_state(self, version, state): ..."))
-        assert host.reload("acme-a").failed == ("things/a",)
-        assert "0.2 s" in hot.status(host, "things/a").error
-        assert host.registry("things")["a"] is before
-        hot.acme.gate.set()
+EXPORT, IMPORT = "def export_state(self): {}", "def import_state(self, version, state): {}"
 
 
-def test_an_import_of_state_that_hangs_is_left_behind(hot):
+@pytest.mark.parametrize(
+    ("exporting", "importing", "said"),
+    [("gate.wait(10)", "...", "0.2 s"), ("return 1, {}", "gate.wait(10)", "import of its state")],
+)
+def test_state_that_hangs_is_left_behind(hot, exporting, importing, said):
     """
-    State that is not imported within ``load_timeout`` refuses the next generation as well.
+    State that is not exported, or not imported, within ``load_timeout`` refuses the next generation.
     """
-    hot.one("a", thing(body="def export_state(self): return 1, {}"))
+    hot.one("a", thing(body=EXPORT.format(exporting)))
     with hot.host("[host]\nload_timeout = 0.2") as host:
         before = host.registry("things")["a"]
-        hot.one("a", thing(body="def import_state(self, version, state): gate.wait(10)"))
+        hot.one("a", thing(body=IMPORT.format(importing)))
         assert host.reload("acme-a").failed == ("things/a",)
-        assert "import of its state" in hot.status(host, "things/a").error
+        assert said in hot.status(host, "things/a").error
         assert host.registry("things")["a"] is before
         hot.acme.gate.set()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -35,14 +33,6 @@ from serving import far
 pytestmark = [pytest.mark.real_services, pytest.mark.usefixtures("own_index", "nothing_left")]
 BROKEN = "    async def _connect(self): 1 / 0"
 POINTS = {"hotplug.brokers": {"acme": "acme_broker:Broker"}}
-
-
-@pytest.fixture(scope="module")
-def pattern(tmp_path_factory):
-    """A virtual environment with nothing in it, made once."""
-    folder = tmp_path_factory.mktemp("pattern") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    return folder
 
 
 @pytest.fixture

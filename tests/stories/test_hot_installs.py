@@ -46,14 +46,6 @@ pytestmark = [pytest.mark.real_services, pytest.mark.usefixtures("own_index", "n
 TOOLS = ["pip", "uv hardlink"]
 
 
-@pytest.fixture(scope="session")
-def pattern(tmp_path_factory):
-    """A virtual environment with nothing in it, made once."""
-    folder = tmp_path_factory.mktemp("pattern") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    return folder
-
-
 @pytest.fixture(params=TOOLS)
 def installer(request, pattern, tmp_path):
     """Each installer, with an environment of its own."""

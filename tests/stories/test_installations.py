@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import time
 from collections import Counter
 from functools import partial
@@ -38,14 +37,6 @@ KILLS = int(os.environ.get("HOTPLUG_KILLS", "20"))
 SOUND = ("complete", "unconfirmed")
 TOOLS = ["pip", "pip alone", "uv hardlink", "uv copy"]
 MOMENT = 2.0
-
-
-@pytest.fixture(scope="session")
-def pattern(tmp_path_factory):
-    """A virtual environment with nothing in it, made once."""
-    folder = tmp_path_factory.mktemp("pattern") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    return folder
 
 
 @pytest.fixture(params=TOOLS)

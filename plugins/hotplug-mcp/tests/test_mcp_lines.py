@@ -9,24 +9,8 @@ import pytest
 
 from hotplug_mcp._stdio import AHEAD, TOO_LONG, Inlet, Outlet
 from mcp_clients import SOON
-from mcp_lines import Line
 
-
-@pytest.fixture(autouse=True)
-def _nothing_left():
-    """No thread is left when the test is over."""
-    before = set(threading.enumerate())
-    yield
-    for thread in set(threading.enumerate()) - before:
-        thread.join(SOON)
-        assert not thread.is_alive(), thread
-
-
-@pytest.fixture
-def line(_nothing_left):
-    line = Line()
-    yield line
-    line.close()
+pytestmark = pytest.mark.usefixtures("no_thread_left")
 
 
 def play(story):

@@ -13,7 +13,6 @@ import hotplug
 from hotplug_mcp import serve_stdio
 from hotplug_mcp._stdio import LARGEST
 from mcp_clients import SOON
-from mcp_lines import Line
 
 HELLO = {
     "jsonrpc": "2.0",
@@ -28,21 +27,7 @@ HELLO = {
 READY = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left():
-    """No thread is left when the test is over."""
-    before = set(threading.enumerate())
-    yield
-    for thread in set(threading.enumerate()) - before:
-        thread.join(SOON)
-        assert not thread.is_alive(), thread
-
-
-@pytest.fixture
-def line(_nothing_left):
-    line = Line()
-    yield line
-    line.close()
+pytestmark = pytest.mark.usefixtures("no_thread_left")
 
 
 @pytest.fixture

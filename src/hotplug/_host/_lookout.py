@@ -43,7 +43,6 @@ class Lookout:
         self._users = 0
         self._is_over = False
         self._watching: Watching | None = None
-        self._ending: Watching | None = None
         self._last: Watching | None = None
         self._watched: tuple[Root, ...] = ()
         self.edits: Final = Edits()
@@ -85,8 +84,8 @@ class Lookout:
     def end(self) -> str | None:
         """Stop; the name of the thread if it has not ended yet. Who asks again waits for it again."""
         with self._guard:
-            self._ending, self._watching, self._is_over = self._watching or self._ending, None, True
-        return None if self._ending is None else self._ending.end()
+            self._watching, self._is_over = None, True
+        return None if self._last is None else self._last.end()
 
     def rearm(self) -> None:
         """What there is to be watched may be something else by now."""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from hotplug_web._principal import Principal
-from hotplug_web._tokens import hash_of
+from hotplug_web._tokens import hash_of, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -143,18 +143,18 @@ class Sessions:
             _log.error("sessions will not outlive this process: %s", error)
             file.unlink(missing_ok=True)
         finally:
-            self._stamp = _stamp_of(file)
+            self._stamp = stamp_of(file)
 
     def _follow(self) -> None:
         """Another process may have ended what is held here."""
-        if self._file is not None and _stamp_of(self._file) != self._stamp:
+        if self._file is not None and stamp_of(self._file) != self._stamp:
             with self._guard:
                 self._look()
 
     def _look(self) -> None:
         if self._file is None:
             return
-        stamp = _stamp_of(self._file)
+        stamp = stamp_of(self._file)
         if stamp == self._stamp:
             return
         try:
@@ -163,14 +163,6 @@ class Sessions:
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             self._held = {}  # who cannot be recognised comes in anew
         self._stamp = stamp
-
-
-def _stamp_of(file: Path) -> object:
-    try:
-        facts = file.stat()
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_mtime_ns, facts.st_size
 
 
 def _plain(session: Session) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class TokenAuthenticator:
         self._stamp: tuple[int, ...] | None = None
         self._read: dict[bytes, Principal] = {}
         if file is not None:
-            self._stamp = _stamp_of(file)
+            self._stamp = stamp_of(file)
             self._read = _in_file(file)
 
     async def __call__(self, knock: Knock) -> Principal | None:
@@ -88,7 +88,7 @@ class TokenAuthenticator:
         if self._file is None:
             return
         with self._guard:
-            stamp = _stamp_of(self._file)
+            stamp = stamp_of(self._file)
             if stamp == self._stamp:
                 return
             self._stamp = stamp
@@ -125,7 +125,8 @@ def _digest(token: object, where: str) -> bytes:
     return hash_of(token)
 
 
-def _stamp_of(file: Path) -> tuple[int, ...] | None:
+def stamp_of(file: Path) -> tuple[int, ...] | None:
+    """What is another one as soon as *file* is; None where there is none."""
     try:
         facts = file.stat()
     except OSError:
