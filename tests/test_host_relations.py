@@ -52,11 +52,17 @@ def user(hot, name="user", *, requires=("acme-base",), code=None, version="1.0")
 
 
 def asked_at_once(hot, host, *keys):
-    """What each answers that is used first, each by a thread of its own, at the same moment."""
-    start, answers = threading.Barrier(len(keys)), []
+    """
+    What each answers that is begun first, each by a thread of its own, at the same moment.
+
+    All are there before one is called: who imports in a circle may see the half of a module, as in Python.
+    """
+    start, begun, answers = threading.Barrier(len(keys)), threading.Barrier(len(keys)), []
 
     def ask(key):
-        start.wait()
+        start.wait(20)
+        host.registry("things").get(key)
+        begun.wait(20)
         answers.append(hot.do(host, key))
 
     threads = [threading.Thread(target=ask, args=(key,)) for key in keys]
